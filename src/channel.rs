@@ -1,0 +1,166 @@
+//! A channel: one connection to a site, over which one request at a time goes
+//! out and one response comes back. Knows queries only by id and clients not at all.
+
+use crate::pool::ChannelNo;
+use crate::proto::response::Frame;
+use crate::query::Query;
+use crate::reactor::SiteEntry;
+use crate::slots::Id;
+use crate::stream::{Arrival, Stream};
+use mio::Registry;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Reads of one turn; a site that floods is gone on with later.
+pub const MOST_READS: usize = 16;
+
+/// What a request on a channel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see that the site lives.
+    Heartbeat,
+    /// To answer a client, or to have a command executed.
+    Query(Id<Query>),
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// How much of the request was written.
+    pub sent: usize,
+    /// How far the response has come.
+    pub frame: Frame,
+}
+
+/// What a channel is at.
+#[derive(Debug)]
+pub enum State {
+    /// The site's name is being looked up; there is no connection yet.
+    LookingUp,
+    /// The connection is being made. The addresses not tried yet.
+    Connecting(Stream, Vec<SocketAddr>),
+    /// Nothing is asked, so nothing may come.
+    Idle(Stream),
+    /// A request is out.
+    Busy(Stream, Exchange),
+}
+
+/// A channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// The site it leads to.
+    pub site: Id<SiteEntry>,
+    /// Its number within the site.
+    pub no: ChannelNo,
+    /// When it began.
+    pub opened: Instant,
+    /// Whether it has ever answered a heartbeat.
+    pub is_proved: bool,
+    /// Queries that were sent over it.
+    pub queries: u64,
+    /// Whether it stands in the list of those to be looked after.
+    pub is_ready: bool,
+    /// What it is at.
+    pub state: State,
+}
+
+impl Channel {
+    /// A channel that has only a number yet.
+    pub fn new(site: Id<SiteEntry>, no: ChannelNo, now: Instant) -> Self {
+        Channel {
+            site,
+            no,
+            opened: now,
+            is_proved: false,
+            queries: 0,
+            is_ready: false,
+            state: State::LookingUp,
+        }
+    }
+
+    /// Its connection, if there is one.
+    pub fn stream_mut(&mut self) -> Option<&mut Stream> {
+        match &mut self.state {
+            State::LookingUp => None,
+            State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
+                Some(stream)
+            }
+        }
+    }
+
+    /// Its connection, taken out for good.
+    pub fn into_stream(self) -> Option<Stream> {
+        match self.state {
+            State::LookingUp => None,
+            State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
+                Some(stream)
+            }
+        }
+    }
+
+    /// What its request is for, if one is out.
+    pub fn purpose(&self) -> Option<Purpose> {
+        match &self.state {
+            State::Busy(_, exchange) => Some(exchange.purpose),
+            State::LookingUp | State::Connecting(..) | State::Idle(_) => None,
+        }
+    }
+
+    /// Whether nothing is asked on it.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle(_))
+    }
+
+    /// The connection is made: nothing is asked yet.
+    pub fn rest(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::LookingUp) {
+            State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
+                State::Idle(stream)
+            }
+            State::LookingUp => State::LookingUp,
+        };
+    }
+
+    /// Begins to send `request`; `false` if the channel is not free.
+    pub fn begin(
+        &mut self,
+        purpose: Purpose,
+        request: &[u8],
+        registry: &Registry,
+    ) -> io::Result<bool> {
+        let State::Idle(stream) = std::mem::replace(&mut self.state, State::LookingUp) else {
+            return Ok(false);
+        };
+        self.queries += u64::from(purpose != Purpose::Heartbeat);
+        let exchange = Exchange {
+            purpose,
+            sent: 0,
+            frame: Frame::default(),
+        };
+        self.state = State::Busy(stream, exchange);
+        self.send(request, registry)?;
+        Ok(true)
+    }
+
+    /// Goes on sending `request`.
+    pub fn send(&mut self, request: &[u8], registry: &Registry) -> io::Result<()> {
+        if let State::Busy(stream, exchange) = &mut self.state
+            && let Some(rest) = request.get(exchange.sent..)
+        {
+            exchange.sent += stream.write(rest, registry)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything stands behind the response that has just ended: bytes
+    /// that nobody asked for, or the end. Costs nothing while neither was announced.
+    pub fn look_behind(&mut self, scratch: &mut [u8]) -> io::Result<Arrival> {
+        match self.stream_mut() {
+            Some(stream) => stream.read(scratch),
+            None => Ok(Arrival::Nothing),
+        }
+    }
+}

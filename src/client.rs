@@ -1,0 +1,206 @@
+//! A client: someone who has connected to a site's socket. Its requests are
+//! answered strictly in order, so it has one query at a time; what it has
+//! written behind that waits here. Knows queries only by id, and channels not at all.
+
+use crate::proto::request::{Framer, Step, Style};
+use crate::query::Query;
+use crate::reactor::SiteEntry;
+use crate::slots::Id;
+use crate::stream::{Arrival, Stream};
+use crate::timers::Armed;
+use std::time::{Duration, Instant};
+
+/// A request that is not complete this long after its first byte is refused,
+/// as Naemon and Checkmk do.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client that was refused in the middle of its request is listened to for
+/// this long: a close on bytes that nobody has read would take the refusal with it.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Reads of one turn; a client that sends without end is gone on with later.
+const MOST_READS: usize = 16;
+
+/// Why a client's connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It has said goodbye.
+    Goodbye,
+    /// It has its answer and wanted no more.
+    Answered,
+    /// It has gone.
+    Gone,
+    /// It did not take its answer in time.
+    TooSlow,
+    /// Its site was lost when half of the answer was out.
+    CutShort,
+    /// There is no room for it.
+    NoRoom,
+}
+
+impl std::fmt::Display for Parting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Parting::Goodbye => "goodbye",
+            Parting::Answered => "answered",
+            Parting::Gone => "gone",
+            Parting::TooSlow => "too slow to take its answer",
+            Parting::CutShort => "answer cut short by the site",
+            Parting::NoRoom => "no room",
+        })
+    }
+}
+
+/// What the client is at.
+#[derive(Debug)]
+pub enum State {
+    /// Its next request is awaited.
+    Reading {
+        /// When that began to come.
+        since: Option<Instant>,
+    },
+    /// Its query is on its way.
+    Asking(Id<Query>),
+    /// It has got its last answer; what it still sends is dropped.
+    Leaving {
+        /// For how long.
+        until: Instant,
+    },
+}
+
+/// What a client has said.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing more at present.
+    Nothing,
+    /// Much, and there may be more; the others come first.
+    Plenty,
+    /// What the framer made of it; never [`Step::More`].
+    Step(Step),
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// The site it is connected to.
+    pub site: Id<SiteEntry>,
+    /// Its connection.
+    pub stream: Stream,
+    /// What it is at.
+    pub state: State,
+    /// Over the limit: it will be told so and leave.
+    pub turned_away: bool,
+    /// Reminder of [`Client::deadline`].
+    pub armed: Armed,
+    /// Whether it stands in the list of those to be looked after.
+    pub is_ready: bool,
+    /// Share of the memory for requests.
+    pub charged: usize,
+    framer: Framer,
+    /// Read behind the request that is being answered.
+    pending: Vec<u8>,
+    /// It will send no more.
+    ended: bool,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(site: Id<SiteEntry>, stream: Stream, turned_away: bool, now: Instant) -> Self {
+        Client {
+            site,
+            stream,
+            state: State::Reading {
+                // One that is turned away may not even be idle for long.
+                since: turned_away.then_some(now),
+            },
+            turned_away,
+            armed: Armed::default(),
+            is_ready: false,
+            charged: 0,
+            framer: Framer::default(),
+            pending: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Takes in what the client has sent, up to the end of one request of at
+    /// most `limit` bytes.
+    pub fn listen(&mut self, scratch: &mut [u8], limit: usize) -> Heard {
+        if !self.pending.is_empty() {
+            let mut input = self.pending.as_slice();
+            let step = self.framer.feed(&mut input, limit);
+            let taken = self.pending.len() - input.len();
+            self.pending.drain(..taken);
+            if step != Step::More {
+                return Heard::Step(step);
+            }
+            self.pending = Vec::new();
+        }
+        for _ in 0..MOST_READS {
+            if self.ended {
+                return Heard::Step(self.framer.end());
+            }
+            match self.stream.read(scratch) {
+                Ok(Arrival::Bytes(count)) => {
+                    let mut input = scratch.get(..count).unwrap_or_default();
+                    let step = self.framer.feed(&mut input, limit);
+                    if step != Step::More {
+                        self.pending.extend_from_slice(input);
+                        return Heard::Step(step);
+                    }
+                }
+                Ok(Arrival::Nothing) => {
+                    self.framer.shrink();
+                    return Heard::Nothing;
+                }
+                Ok(Arrival::End) => self.ended = true,
+                Err(_) => {
+                    self.ended = true;
+                    self.stream.give_up();
+                }
+            }
+        }
+        Heard::Plenty
+    }
+
+    /// Reads and drops what a leaving client still sends; `false` once it has ended.
+    pub fn drop_input(&mut self, scratch: &mut [u8]) -> bool {
+        for _ in 0..MOST_READS {
+            match self.stream.read(scratch) {
+                Ok(Arrival::Bytes(_)) => {}
+                Ok(Arrival::Nothing) => return true,
+                Ok(Arrival::End) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether a request has begun that is not complete.
+    pub fn is_inside_request(&self) -> bool {
+        self.framer.is_pending()
+    }
+
+    /// How it wants the response to the request that is being read.
+    pub fn style(&self) -> Style {
+        self.framer.style()
+    }
+
+    /// Bytes held for requests that are not complete.
+    pub fn held(&self) -> usize {
+        self.framer.held() + self.pending.len()
+    }
+
+    /// Whether bytes may be lost if the connection is closed now.
+    pub fn has_unread(&self) -> bool {
+        !self.ended && self.stream.can_read()
+    }
+
+    /// Until when it has time for what it is at; a query's own deadline is not counted.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Reading { since } => since.map(|since| since + REQUEST_TIMEOUT),
+            State::Asking(_) => None,
+            State::Leaving { until } => Some(until),
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! Python's tokens: names, numbers, strings, operators, line ends.
+//! Knows brackets (a line does not end inside of them) but no statement and no value.
+
+use super::problem::line_and_column;
+use super::strings::{self, Literal};
+
+/// How deep brackets and values may nest. Checkmk needs six levels; the bound keeps the recursion of
+/// everything that walks a value far from the end of the stack.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// One token.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token<'t> {
+    /// A name or a keyword.
+    Name(&'t str),
+    /// A whole number without its sign.
+    Whole(u64),
+    /// A floating point number without its sign; infinite when it is too large.
+    Float(f64),
+    /// One string or bytes literal; neighbours are joined by the reader.
+    Literal(Literal),
+    /// An operator or a bracket.
+    Op(&'static str),
+    /// The end of a logical line.
+    Newline,
+    /// The end of the file.
+    End,
+}
+
+impl Token<'_> {
+    /// How a message names this token.
+    pub fn in_words(&self) -> String {
+        match self {
+            Token::Name(name) => format!("name '{name}'"),
+            Token::Whole(_) | Token::Float(_) => "a number".to_string(),
+            Token::Literal(Literal::Text(_)) => "a string".to_string(),
+            Token::Literal(Literal::Bytes(_)) => "a bytes string".to_string(),
+            Token::Op(op) => format!("'{op}'"),
+            Token::Newline => "the end of the line".to_string(),
+            Token::End => "the end of the file".to_string(),
+        }
+    }
+}
+
+/// Why a text cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fault {
+    /// Byte offset.
+    pub at: usize,
+    pub text: String,
+    pub kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// Something else was expected here; a bracket that was never closed may be the real reason.
+    Unexpected,
+    /// A bracket was never closed.
+    Unclosed,
+    /// Anything whose reason stands in the text.
+    Plain,
+}
+
+impl Fault {
+    pub fn plain(at: usize, text: impl Into<String>) -> Fault {
+        Fault {
+            at,
+            text: text.into(),
+            kind: FaultKind::Plain,
+        }
+    }
+
+    pub fn unexpected(at: usize, text: impl Into<String>) -> Fault {
+        Fault {
+            at,
+            text: text.into(),
+            kind: FaultKind::Unexpected,
+        }
+    }
+}
+
+/// Every operator of Python, longest first, so that the first match is the right one.
+const OPERATORS: [&str; 47] = [
+    "**=", "//=", ">>=", "<<=", "...", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=", "==",
+    "!=", "<=", ">=", "<<", ">>", "**", "//", "->", ":=", "(", ")", "[", "]", "{", "}", ",", ":",
+    ".", ";", "=", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">",
+];
+
+/// Hands out the tokens of a text one after another.
+pub(super) struct Lexer<'t> {
+    text: &'t str,
+    at: usize,
+    /// The next character is the first of a logical line.
+    at_line_start: bool,
+    /// Open brackets with their offsets.
+    open: Vec<(&'static str, usize)>,
+}
+
+impl<'t> Lexer<'t> {
+    pub fn new(text: &'t str) -> Lexer<'t> {
+        Lexer {
+            text,
+            at: 0,
+            at_line_start: true,
+            open: Vec::new(),
+        }
+    }
+
+    /// How many brackets are open behind the last token.
+    pub fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether the next token is an opening parenthesis, as of a call.
+    pub fn next_is_bracket(&self) -> bool {
+        self.rest().trim_start_matches([' ', '\t']).starts_with('(')
+    }
+
+    /// Whether the next token is a single `=`, as behind the name of an argument.
+    pub fn next_is_equals(&self) -> bool {
+        let rest = self.rest().trim_start_matches([' ', '\t', '\n']);
+        rest.starts_with('=') && !rest.starts_with("==")
+    }
+
+    /// The next token and its offset. After `End` there is only `End`.
+    pub fn next(&mut self) -> Result<(usize, Token<'t>), Fault> {
+        if self.at_line_start {
+            self.skip_to_statement()?;
+        }
+        self.skip_blanks()?;
+        let start = self.at;
+        let Some(first) = self.char() else {
+            return self.end(start);
+        };
+        let token = match first {
+            '\n' => {
+                self.at += 1;
+                self.at_line_start = true;
+                Token::Newline
+            }
+            '"' | '\'' => Token::Literal(self.string("")?),
+            'a'..='z' | 'A'..='Z' | '_' => self.name_or_string()?,
+            '0'..='9' => self.number()?,
+            '.' if self.byte_at(1).is_some_and(|byte| byte.is_ascii_digit()) => self.number()?,
+            _ => self.operator(first)?,
+        };
+        Ok((start, token))
+    }
+
+    fn end(&self, start: usize) -> Result<(usize, Token<'t>), Fault> {
+        match self.open.last() {
+            None => Ok((start, Token::End)),
+            Some((bracket, at)) => Err(Fault {
+                at: *at,
+                text: format!("'{bracket}' was never closed"),
+                kind: FaultKind::Unclosed,
+            }),
+        }
+    }
+
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    fn char(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn byte_at(&self, distance: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.at + distance).copied()
+    }
+
+    /// Passes blank lines and comments up to the first character of a statement, which must not be indented.
+    fn skip_to_statement(&mut self) -> Result<(), Fault> {
+        let mut indented = false;
+        loop {
+            match self.byte_at(0) {
+                Some(b' ' | b'\t') => indented = true,
+                // A form feed sets Python's count of the indentation back.
+                Some(b'\x0c' | b'\n') => indented = false,
+                Some(b'#') => {
+                    self.skip_comment();
+                    continue;
+                }
+                Some(b'\\') => {
+                    return Err(Fault::plain(
+                        self.at,
+                        "a statement cannot begin with a backslash",
+                    ));
+                }
+                Some(_) if indented => {
+                    return Err(Fault::plain(
+                        self.at,
+                        "unexpected indentation: a statement begins in the first column",
+                    ));
+                }
+                _ => break,
+            }
+            self.at += 1;
+        }
+        self.at_line_start = false;
+        Ok(())
+    }
+
+    fn skip_comment(&mut self) {
+        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+    }
+
+    fn skip_blanks(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.byte_at(0) {
+                Some(b' ' | b'\t' | b'\x0c') => self.at += 1,
+                Some(b'\n') if self.depth() > 0 => self.at += 1,
+                Some(b'#') => self.skip_comment(),
+                Some(b'\\') => self.join_lines()?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn join_lines(&mut self) -> Result<(), Fault> {
+        if self.byte_at(1) != Some(b'\n') {
+            return Err(Fault::plain(
+                self.at,
+                "a backslash outside of a string must be the last character of its line",
+            ));
+        }
+        if self.byte_at(2).is_none() {
+            return Err(Fault::plain(
+                self.at,
+                "the file ends after this backslash, which promises another line",
+            ));
+        }
+        self.at += 2;
+        Ok(())
+    }
+
+    fn name_or_string(&mut self) -> Result<Token<'t>, Fault> {
+        let rest = self.rest();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let name = rest.get(..length).unwrap_or(rest);
+        if matches!(self.byte_at(length), Some(b'"' | b'\'')) && strings::is_prefix(name) {
+            return Ok(Token::Literal(self.string(name)?));
+        }
+        if let Some(other) = rest.get(length..).and_then(|after| after.chars().next())
+            && other.is_alphanumeric()
+        {
+            return Err(foreign_character(self.at + length, other));
+        }
+        self.at += length;
+        Ok(Token::Name(name))
+    }
+
+    fn string(&mut self, prefix: &str) -> Result<Literal, Fault> {
+        let (literal, end) = strings::read(self.text, self.at, prefix)?;
+        self.at = end;
+        Ok(literal)
+    }
+
+    fn operator(&mut self, first: char) -> Result<Token<'t>, Fault> {
+        let rest = self.rest();
+        let Some(op) = OPERATORS.into_iter().find(|op| rest.starts_with(op)) else {
+            return Err(foreign_character(self.at, first));
+        };
+        match op {
+            "(" | "[" | "{" => self.open_bracket(op)?,
+            ")" | "]" | "}" => self.close_bracket(op)?,
+            _ => {}
+        }
+        self.at += op.len();
+        Ok(Token::Op(op))
+    }
+
+    fn open_bracket(&mut self, bracket: &'static str) -> Result<(), Fault> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(self.at));
+        }
+        self.open.push((bracket, self.at));
+        Ok(())
+    }
+
+    fn close_bracket(&mut self, bracket: &'static str) -> Result<(), Fault> {
+        let Some((opening, at)) = self.open.pop() else {
+            return Err(Fault::plain(
+                self.at,
+                format!("'{bracket}' closes nothing: no bracket is open here"),
+            ));
+        };
+        if matches!((opening, bracket), ("(", ")") | ("[", "]") | ("{", "}")) {
+            return Ok(());
+        }
+        let (line, column) = line_and_column(self.text, at);
+        Err(Fault::plain(
+            self.at,
+            format!("'{bracket}' does not match '{opening}' opened at {line}:{column}"),
+        ))
+    }
+
+    fn number(&mut self) -> Result<Token<'t>, Fault> {
+        let start = self.at;
+        let base = match (self.byte_at(0), self.byte_at(1)) {
+            (Some(b'0'), Some(b'x' | b'X')) => Some(16),
+            (Some(b'0'), Some(b'o' | b'O')) => Some(8),
+            (Some(b'0'), Some(b'b' | b'B')) => Some(2),
+            _ => None,
+        };
+        let token = match base {
+            Some(base) => self.number_in_base(base),
+            None => self.decimal(),
+        };
+        let text = self.text.get(start..self.at).unwrap_or("");
+        let token = token.ok_or_else(|| malformed_number(start, text))?;
+        match self.char() {
+            Some('j' | 'J') => Err(Fault::plain(
+                start,
+                "complex numbers are not supported; only whole and decimal numbers are read",
+            )),
+            Some(next) if next.is_alphanumeric() || next == '_' => {
+                Err(malformed_number(start, &format!("{text}{next}")))
+            }
+            _ => token,
+        }
+    }
+
+    /// `None` when the digits are malformed; the inner error is a number that is too large.
+    fn number_in_base(&mut self, base: u32) -> Option<Result<Token<'t>, Fault>> {
+        let start = self.at;
+        self.at += 2;
+        // Python allows one underscore directly behind the prefix.
+        if self.byte_at(0) == Some(b'_') {
+            self.at += 1;
+        }
+        let digits = self.digits(base)?;
+        Some(whole(start, &digits, base))
+    }
+
+    fn decimal(&mut self) -> Option<Result<Token<'t>, Fault>> {
+        let start = self.at;
+        let mut text = self.digits(10).unwrap_or_default();
+        let mut is_float = false;
+        if self.byte_at(0) == Some(b'.') {
+            self.at += 1;
+            is_float = true;
+            text.push('.');
+            text.push_str(&self.digits(10).unwrap_or_default());
+        }
+        if matches!(self.byte_at(0), Some(b'e' | b'E')) {
+            self.at += 1;
+            is_float = true;
+            text.push('e');
+            if let Some(sign @ (b'+' | b'-')) = self.byte_at(0) {
+                self.at += 1;
+                text.push(char::from(sign));
+            }
+            text.push_str(&self.digits(10)?);
+        }
+        if is_float {
+            return text.parse().ok().map(|number| Ok(Token::Float(number)));
+        }
+        if text.starts_with('0') && text.contains(|c| c != '0') {
+            let message = "a whole number must not begin with 0; octal numbers are written 0o17";
+            return Some(Err(Fault::plain(start, message)));
+        }
+        Some(whole(start, &text, 10))
+    }
+
+    /// One or more digits, single underscores between them allowed and left out of the result.
+    fn digits(&mut self, base: u32) -> Option<String> {
+        let mut found = String::new();
+        let is_digit = |byte: u8| char::from(byte).is_digit(base);
+        loop {
+            match (self.byte_at(0), self.byte_at(1)) {
+                (Some(byte), _) if is_digit(byte) => found.push(char::from(byte)),
+                (Some(b'_'), Some(next)) if !found.is_empty() && is_digit(next) => {}
+                _ => break,
+            }
+            self.at += 1;
+        }
+        (!found.is_empty()).then_some(found)
+    }
+}
+
+fn whole<'t>(at: usize, digits: &str, base: u32) -> Result<Token<'t>, Fault> {
+    match u64::from_str_radix(digits, base) {
+        Ok(number) => Ok(Token::Whole(number)),
+        Err(_) => Err(too_large(at)),
+    }
+}
+
+/// The message for a whole number that does not fit.
+pub(super) fn too_large(at: usize) -> Fault {
+    Fault::plain(
+        at,
+        "this whole number is too large; at most 9223372036854775807 is supported",
+    )
+}
+
+/// The message for nesting beyond [`MAX_DEPTH`].
+pub(super) fn too_deep(at: usize) -> Fault {
+    Fault::plain(
+        at,
+        format!("values may be nested {MAX_DEPTH} deep, not deeper"),
+    )
+}
+
+fn malformed_number(at: usize, text: &str) -> Fault {
+    Fault::plain(at, format!("'{text}' is not the beginning of a number"))
+}
+
+fn foreign_character(at: usize, c: char) -> Fault {
+    let code = u32::from(c);
+    if c.is_alphanumeric() {
+        return Fault::plain(
+            at,
+            format!(
+                "'{c}' cannot stand in a name; use ASCII letters, digits and '_', or put it into quotes"
+            ),
+        );
+    }
+    Fault::plain(
+        at,
+        format!("character {c:?} (U+{code:04X}) cannot stand outside of a string"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn tokens(text: &str) -> Result<Vec<Token<'_>>, Fault> {
+        let mut lexer = Lexer::new(text);
+        let mut found = Vec::new();
+        loop {
+            match lexer.next()?.1 {
+                Token::End => return Ok(found),
+                token => found.push(token),
+            }
+        }
+    }
+
+    fn fault(text: &str) -> (usize, String) {
+        let fault = tokens(text).unwrap_err();
+        (fault.at, fault.text)
+    }
+
+    #[test]
+    fn whole_numbers_of_all_bases() {
+        for (text, number) in [
+            ("0", 0),
+            ("00", 0),
+            ("0_0", 0),
+            ("1_000", 1000),
+            ("0x_fF", 255),
+            ("0O17", 15),
+            ("0b1_01", 5),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(tokens(text).unwrap(), [Token::Whole(number)], "{text}");
+        }
+    }
+
+    #[test]
+    fn decimal_numbers() {
+        for (text, number) in [
+            ("1.", 1.0),
+            (".5", 0.5),
+            ("1e3", 1000.0),
+            ("01.5", 1.5),
+            ("1_0.0_1E-1_0", 10.01e-10),
+            ("1e999", f64::INFINITY),
+        ] {
+            assert_eq!(tokens(text).unwrap(), [Token::Float(number)], "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_numbers_are_refused_where_they_begin() {
+        for text in [
+            "1_", "1__0", "0x", "0xg", "0b2", "0o8", "1e", "1e+", "1._5", "12ab", "0777", "1j",
+            "1.5J", "0_7",
+        ] {
+            assert_eq!(fault(text).0, 0, "{text}");
+        }
+        assert!(fault("18446744073709551616").1.contains("too large"));
+    }
+
+    #[test]
+    fn a_mismatched_bracket_names_both() {
+        assert_eq!(
+            fault("x = [\n (1, 2]"),
+            (12, "']' does not match '(' opened at 2:2".to_string())
+        );
+    }
+
+    #[test]
+    fn an_unclosed_bracket_points_at_the_opening_one() {
+        let fault = tokens("x = {'a': [1],\n").unwrap_err();
+        assert_eq!((fault.at, fault.kind), (4, FaultKind::Unclosed));
+        assert_eq!(fault.text, "'{' was never closed");
+    }
+
+    #[test]
+    fn a_closing_bracket_alone_is_refused() {
+        assert_eq!(fault("x = 1)").0, 5);
+    }
+
+    #[test]
+    fn lines_end_outside_of_brackets_only() {
+        let count = |text| {
+            let all = tokens(text).unwrap();
+            all.iter().filter(|t| **t == Token::Newline).count()
+        };
+        assert_eq!(count("a\nb\n\n# c\n\n"), 2);
+        assert_eq!(count("(a\n,b # x\n)\n"), 1);
+        assert_eq!(count("a = \\\n b\n"), 1);
+    }
+
+    #[test]
+    fn indentation_is_refused_and_a_form_feed_resets_it() {
+        assert_eq!(fault("a\n  b").0, 4);
+        assert_eq!(fault("\tb").0, 1);
+        assert_eq!(
+            tokens("  \x0ca").unwrap(),
+            [Token::Name("a")],
+            "form feed first"
+        );
+        assert_eq!(tokens("   # c\n   \n").unwrap(), []);
+    }
+
+    #[test]
+    fn backslashes_join_lines_or_are_refused() {
+        assert_eq!(fault("a \\ b").0, 2);
+        assert_eq!(fault("a \\\n").0, 2);
+        assert_eq!(fault("\\\na").0, 0);
+    }
+
+    #[test]
+    fn foreign_characters_are_named() {
+        assert!(fault("a = ?").1.contains("U+003F"));
+        assert!(fault("a\u{a0}= 1").1.contains("U+00A0"));
+        assert!(fault("\0").1.contains("U+0000"));
+        assert!(fault("sität = 1").1.contains("ASCII"));
+    }
+
+    #[test]
+    fn very_many_brackets_are_an_error_and_no_overflow() {
+        let text = "[".repeat(100_000);
+        assert_eq!(fault(&text).0, MAX_DEPTH);
+    }
+
+    #[test]
+    fn the_longest_operator_is_taken() {
+        let names = |text| {
+            let all = tokens(text).unwrap();
+            all.iter().map(Token::in_words).collect::<Vec<_>>().join("")
+        };
+        assert_eq!(names("+="), "'+='");
+        assert_eq!(names("=-"), "'=''-'");
+        assert_eq!(names("**="), "'**='");
+        assert_eq!(names("..."), "'...'");
+    }
+}

@@ -1,0 +1,198 @@
+//! Where everything is: relative to the root of an OMD site, or where the
+//! packages put it, or where the command line says.
+
+use crate::cli::Arguments;
+use crate::config::Surroundings;
+use crate::listen::Access;
+use crate::sys;
+use std::env;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf, absolute};
+
+/// Who may connect, unless the command line says otherwise: the daemon's user and group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Which files are the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigPlace {
+    /// `etc/check_mk` of an OMD site.
+    Omd(PathBuf),
+    /// All files `*.mk` of a folder.
+    Folder(PathBuf),
+    /// This file alone.
+    File(PathBuf),
+}
+
+/// Where everything is. All paths are absolute: a daemon leaves the folder it was started in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The configuration.
+    pub config: ConfigPlace,
+    /// The folder of the sites' sockets.
+    pub socket_dir: PathBuf,
+    /// Who may connect to them.
+    pub access: Access,
+    /// The log of a daemon in the background.
+    pub log_file: PathBuf,
+    /// The file with the number of the process.
+    pub pid_file: PathBuf,
+    /// The Livestatus socket of this OMD site's own core.
+    pub local_core: PathBuf,
+}
+
+impl Places {
+    /// The places that the command line and `$OMD_ROOT` name. The error is one line for a person.
+    pub fn find(arguments: &Arguments) -> Result<Places, String> {
+        let environment = env::var_os("OMD_ROOT").filter(|root| !root.is_empty());
+        let root = arguments.root.clone().or(environment.map(PathBuf::from));
+        let usual = match root {
+            Some(root) => Places::of_omd_site(&whole(&root)?),
+            None => Places::of_package(),
+        };
+        let or =
+            |given: &Option<PathBuf>, usual: PathBuf| given.as_deref().map_or(Ok(usual), whole);
+        let config = match (&arguments.config_file, &arguments.config_dir) {
+            (Some(file), _) => ConfigPlace::File(whole(file)?),
+            (None, Some(folder)) => ConfigPlace::Folder(whole(folder)?),
+            (None, None) => usual.config,
+        };
+        let group = match &arguments.socket_group {
+            None => None,
+            Some(name) => {
+                Some(sys::group_id(name).ok_or_else(|| format!("There is no group '{name}'"))?)
+            }
+        };
+        Ok(Places {
+            config,
+            socket_dir: or(&arguments.socket_dir, usual.socket_dir)?,
+            access: Access {
+                mode: arguments.socket_mode.unwrap_or(SOCKET_MODE),
+                group,
+            },
+            log_file: or(&arguments.log_file, usual.log_file)?,
+            pid_file: or(&arguments.pid_file, usual.pid_file)?,
+            local_core: usual.local_core,
+        })
+    }
+
+    /// The places of an OMD site, as Checkmk's GUI expects them.
+    pub fn of_omd_site(root: &Path) -> Places {
+        Places {
+            config: ConfigPlace::Omd(root.join("etc/check_mk")),
+            socket_dir: root.join("tmp/run/liveproxy"),
+            access: Access {
+                mode: SOCKET_MODE,
+                group: None,
+            },
+            log_file: root.join("var/log/livepd.log"),
+            pid_file: root.join("tmp/run/liveproxyd.pid"),
+            local_core: root.join("tmp/run/live"),
+        }
+    }
+
+    fn of_package() -> Places {
+        Places {
+            config: ConfigPlace::Folder("/etc/liveproxyd".into()),
+            socket_dir: "/run/liveproxyd".into(),
+            log_file: "/var/log/liveproxyd/livepd.log".into(),
+            // No site is called so: names have no dots.
+            pid_file: "/run/liveproxyd/liveproxyd.pid".into(),
+            ..Places::of_omd_site(Path::new("/"))
+        }
+    }
+
+    /// What the configuration has to know of this.
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            local_core: self.local_core.clone(),
+            socket_dir: self.socket_dir.clone(),
+        }
+    }
+
+    /// Makes the folder of the sockets. Whoever may use a socket must be able
+    /// to search its folder.
+    pub fn make_socket_dir(&self) -> io::Result<()> {
+        let mode = folder_mode(self.access.mode);
+        let is_new = !self.socket_dir.exists();
+        if is_new {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&self.socket_dir)?;
+        }
+        if self.access.group.is_some() {
+            chown(&self.socket_dir, None, self.access.group)?;
+        }
+        if is_new || self.access.group.is_some() {
+            // What the umask took away on the way.
+            fs::set_permissions(&self.socket_dir, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+}
+
+fn whole(path: &Path) -> Result<PathBuf, String> {
+    absolute(path).map_err(|error| format!("'{}': {}", path.display(), sys::words(&error)))
+}
+
+/// All rights for the owner; reading and searching for each class that has any right on the sockets.
+fn folder_mode(socket_mode: u32) -> u32 {
+    let class = |mask: u32, rights: u32| if socket_mode & mask == 0 { 0 } else { rights };
+    0o700 | class(0o070, 0o050) | class(0o007, 0o005)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_wins_over_the_root() {
+        let places = Places::find(&Arguments {
+            root: Some("/omd/sites/x".into()),
+            pid_file: Some("/run/other.pid".into()),
+            config_file: Some("/etc/other.mk".into()),
+            socket_mode: Some(0o600),
+            ..Arguments::default()
+        })
+        .unwrap();
+        assert_eq!(
+            places.socket_dir,
+            Path::new("/omd/sites/x/tmp/run/liveproxy")
+        );
+        assert_eq!(
+            places.log_file,
+            Path::new("/omd/sites/x/var/log/livepd.log")
+        );
+        assert_eq!(places.pid_file, Path::new("/run/other.pid"));
+        assert_eq!(places.config, ConfigPlace::File("/etc/other.mk".into()));
+        assert_eq!(places.access.mode, 0o600);
+    }
+
+    #[test]
+    fn an_unknown_group_is_told() {
+        let error = Places::find(&Arguments {
+            root: Some("/".into()),
+            socket_group: Some("no such group".into()),
+            ..Arguments::default()
+        })
+        .unwrap_err();
+        assert!(error.contains("no such group"), "{error}");
+    }
+
+    #[test]
+    fn who_may_use_the_sockets_may_search_their_folder() {
+        for (socket, folder) in [(0o660, 0o750), (0o600, 0o700), (0o666, 0o755)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut places = Places::of_omd_site(dir.path());
+            places.access.mode = socket;
+            places.make_socket_dir().unwrap();
+            let made = fs::metadata(&places.socket_dir)
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(made & 0o777, folder);
+        }
+    }
+}

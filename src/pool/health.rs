@@ -1,0 +1,141 @@
+//! How patient to be with a site: how long a heartbeat may take, and how long
+//! to pause after a failure.
+
+use crate::config::HeartbeatTimeout;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// So many heartbeats make the typical time.
+const REMEMBERED: usize = 20;
+
+/// A percentage of a fast site's typical time is noise; this much any core may take.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause between attempts does not grow beyond this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is known of a site's ways.
+#[derive(Debug)]
+pub(super) struct Health {
+    /// The last heartbeats' times, oldest first.
+    times: VecDeque<Duration>,
+    /// Failures in a row.
+    failures: u32,
+    /// State of the jitter.
+    random: u64,
+}
+
+impl Health {
+    /// `seed` makes the jitter of two sites differ.
+    pub fn new(seed: u64) -> Self {
+        Health {
+            times: VecDeque::with_capacity(REMEMBERED),
+            failures: 0,
+            random: seed | 1,
+        }
+    }
+
+    /// A heartbeat took this long.
+    pub fn observe(&mut self, time: Duration) {
+        if self.times.len() == REMEMBERED {
+            self.times.pop_front();
+        }
+        self.times.push_back(time);
+    }
+
+    /// The site came to its end; when it comes back it may be another machine.
+    pub fn forget(&mut self) {
+        self.times.clear();
+    }
+
+    /// How long a heartbeat may take now.
+    pub fn timeout(&self, rule: HeartbeatTimeout) -> Duration {
+        match rule {
+            HeartbeatTimeout::Fixed(time) => time,
+            HeartbeatTimeout::Percent(more) => {
+                let time = self.typical().saturating_mul(100_u32.saturating_add(more)) / 100;
+                time.max(LEAST_TIMEOUT)
+            }
+        }
+    }
+
+    /// The median, or nothing if nothing is known.
+    fn typical(&self) -> Duration {
+        let mut sorted: Vec<Duration> = self.times.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// The site has been well for a good while.
+    pub fn recovered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// An attempt failed: how long to pause. The first pause is `base`, each
+    /// further one half as long again; from the second on up to a fifth is
+    /// taken off at random, so that sites that went together do not come back together.
+    pub fn pause(&mut self, base: Duration) -> Duration {
+        let mut pause = base;
+        for _ in 0..self.failures {
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(base));
+        }
+        if self.failures > 0 {
+            pause -= pause / 1000 * (self.next_random() % 200) as u32;
+        }
+        // Beyond this the pause has long stopped growing, from any base.
+        self.failures = (self.failures + 1).min(24);
+        pause
+    }
+
+    /// xorshift64: good enough to spread attempts.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_timeout_follows_the_median_but_never_below_two_seconds() {
+        let mut health = Health::new(1);
+        let half_more = HeartbeatTimeout::Percent(50);
+        assert_eq!(health.timeout(half_more), 2000 * MS);
+        for _ in 0..30 {
+            health.observe(4000 * MS);
+        }
+        for _ in 0..9 {
+            health.observe(MS);
+        }
+        assert_eq!(health.times.len(), REMEMBERED);
+        assert_eq!(health.timeout(half_more), 6000 * MS);
+        assert_eq!(health.timeout(HeartbeatTimeout::Fixed(MS)), MS);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_start_over_after_recovery() {
+        let mut health = Health::new(7);
+        let base = Duration::from_secs(4);
+        assert_eq!(health.pause(base), base);
+        let mut longest = base;
+        for _ in 0..40 {
+            let pause = health.pause(base);
+            assert!(pause <= LONGEST_PAUSE);
+            longest = longest.max(pause);
+        }
+        assert!(longest > LONGEST_PAUSE * 4 / 5);
+        health.recovered();
+        assert_eq!(health.pause(base), base);
+        let long = Duration::from_secs(300);
+        assert!(
+            health.pause(long) > long * 3 / 4,
+            "never far below its base"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! The policy: which query gets which channel, when a site counts as dead,
+//! when to try again. Events and the time go in, orders come out; no sockets,
+//! no clock, no log, no randomness in here, so that a simulation can drive it
+//! through years in a second.
+
+mod health;
+mod refusal;
+mod site;
+
+pub use refusal::Refusal;
+pub use site::{CONNECT_TIMEOUT, Settings, Site};
+
+use crate::proto::request::Kind;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Names a query towards the policy, which never looks inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// A channel's number within its site, from 0; used again when it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChannelNo(pub u8);
+
+impl ChannelNo {
+    /// The number as an index.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A complete request wants a channel.
+    Arrived(QueryId, Kind),
+    /// A query that has not got a channel no longer wants one.
+    Withdrawn(QueryId),
+    /// The channel is established; nothing is proved by that.
+    Connected(ChannelNo),
+    /// The channel has answered a heartbeat.
+    Beaten(ChannelNo),
+    /// The channel's query has its whole response and the channel is in step.
+    Answered(ChannelNo),
+    /// The channel is closed already.
+    Lost {
+        /// Which one.
+        channel: ChannelNo,
+        /// Why.
+        loss: Loss,
+        /// Whether its query still has to be answered, and its client has seen nothing yet.
+        owed: bool,
+    },
+    /// The time that [`Site::deadline`] named has come.
+    Due,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Begin to connect; [`Input::Connected`] or [`Input::Lost`] is to follow.
+    Open(ChannelNo),
+    /// Send a heartbeat on the channel.
+    Beat(ChannelNo),
+    /// Send the query on the channel.
+    Assign {
+        /// Which query.
+        query: QueryId,
+        /// On which channel.
+        channel: ChannelNo,
+        /// The end of the query's life, delivery included.
+        deadline: Instant,
+    },
+    /// Answer the query with an error. It is forgotten here.
+    Refuse(QueryId, Refusal),
+    /// Close the channel; it is forgotten here.
+    Close(ChannelNo, Loss),
+    /// The site's state has changed.
+    Tell(Change),
+}
+
+/// Why a channel ended or could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// The site's name was not found; the resolver's words.
+    NotFound(String),
+    /// The connection was not made; the system's words.
+    NotConnected(String),
+    /// No connection, or no answer to its first heartbeat, within [`CONNECT_TIMEOUT`].
+    NoAnswer,
+    /// The site closed it.
+    Closed,
+    /// It broke; the system's words.
+    Broken(String),
+    /// The site sent something while nothing was asked.
+    Spoke,
+    /// What the site sent does not begin with a response header; its beginning.
+    NotAHeader(String),
+    /// The site sent more than its response.
+    Surplus,
+    /// After a response with this status the site may take part of the request for the next one.
+    OutOfStep(u16),
+    /// A heartbeat was not answered within this time.
+    Missed(Duration),
+    /// A heartbeat was answered with this status instead of 200.
+    Unwell(u16),
+    /// A query was not answered within this time.
+    TimedOut(Duration),
+    /// The client has gone and too much of the response is still to come.
+    Abandoned,
+    /// All channels of a dead site are closed.
+    SiteDead,
+    /// The daemon ends.
+    Shutdown,
+    /// The daemon has no descriptor or place for it; the system's words.
+    NoRoom(String),
+}
+
+impl Loss {
+    /// Whether a query that was lost with the channel may be sent again: only
+    /// if the site hung up on it, never after a time-out, when the site may
+    /// still be at work on it.
+    fn may_retry(&self) -> bool {
+        matches!(
+            self,
+            Loss::Closed | Loss::Broken(_) | Loss::NotAHeader(_) | Loss::Spoke
+        )
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::NotFound(why) | Loss::NotConnected(why) | Loss::Broken(why) => f.write_str(why),
+            Loss::NoAnswer => write!(f, "no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+            Loss::Closed => f.write_str("closed by the site"),
+            Loss::Spoke => f.write_str("the site sent bytes that nobody had asked for"),
+            Loss::NotAHeader(bytes) => write!(f, "not a Livestatus response: \"{bytes}\""),
+            Loss::Surplus => f.write_str("the site sent more than it had announced"),
+            Loss::OutOfStep(status) => write!(f, "not certain to be in step after status {status}"),
+            Loss::Missed(time) => {
+                write!(f, "heartbeat unanswered for {:.1} s", time.as_secs_f64())
+            }
+            Loss::Unwell(status) => write!(f, "heartbeat answered with status {status}"),
+            Loss::TimedOut(time) => write!(f, "no response within {:.1} s", time.as_secs_f64()),
+            Loss::Abandoned => f.write_str("its client has gone, most of the response was to come"),
+            Loss::SiteDead => f.write_str("the site is dead"),
+            Loss::Shutdown => f.write_str("shutting down"),
+            Loss::NoRoom(why) => write!(f, "out of room: {why}"),
+        }
+    }
+}
+
+/// How a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing has failed and nothing has been proved.
+    Starting,
+    /// At least one channel was proved.
+    Ready,
+    /// Ready, but no channel gets free in time and clients are being refused.
+    Busy,
+    /// Not reachable; queries are refused at once.
+    Dead,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Busy => "busy",
+            State::Dead => "dead",
+        })
+    }
+}
+
+/// A change of a site's state, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The state that ended.
+    pub from: State,
+    /// The state that begins.
+    pub to: State,
+    /// How long the old one lasted.
+    pub lasted: Duration,
+    /// Why, where a channel's end is the reason.
+    pub cause: Option<Loss>,
+}

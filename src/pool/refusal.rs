@@ -1,0 +1,140 @@
+//! Why a query is not answered by its site, in words for a person.
+
+use super::Loss;
+use std::time::Duration;
+
+/// Why a query is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The site is dead.
+    Unreachable {
+        /// What its death was noticed by.
+        cause: Loss,
+        /// How long it has been dead.
+        lasted: Duration,
+        /// When the next attempt begins; `None` while one is under way.
+        next: Option<Duration>,
+    },
+    /// The site has not answered anything since the daemon started.
+    StillStarting {
+        /// How long the client waited.
+        waited: Duration,
+    },
+    /// No channel became free in time.
+    Busy {
+        /// How many channels are open.
+        channels: usize,
+        /// How long the client waited.
+        waited: Duration,
+    },
+    /// The response was not there in time.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The site closed the connection on this query, and on a fresh one again.
+    LostTwice,
+    /// The site answered with something that is not Livestatus, twice.
+    NotLivestatus(String),
+    /// What the site sent cannot be passed on and the query may not be repeated.
+    Unusable(Loss),
+    /// A command was written, and the channel ended before its barrier was answered.
+    CommandUnknown(Loss),
+}
+
+impl Refusal {
+    /// The sentence that the client is shown.
+    pub fn text(&self, site: &str) -> String {
+        match self {
+            Refusal::Unreachable {
+                cause,
+                lasted,
+                next,
+            } => {
+                let next = match next {
+                    Some(time) => format!("next attempt in {} s", rounded_up(*time)),
+                    None => "next attempt under way".into(),
+                };
+                let lasted = lasted.as_secs();
+                format!("Site {site} is not reachable: {cause} (for {lasted} s, {next})")
+            }
+            Refusal::StillStarting { waited } => format!(
+                "Site {site} is not reachable: no answer yet (waited {:.1} s)",
+                waited.as_secs_f64()
+            ),
+            Refusal::Busy { channels, waited } => format!(
+                "All {channels} channels busy, timeout waiting for free channel. (site {site}, waited {:.1} s)",
+                waited.as_secs_f64()
+            ),
+            Refusal::TimedOut { limit } => {
+                format!("Site {site} did not answer within {} s", seconds(*limit))
+            }
+            Refusal::LostTwice => {
+                format!("Site {site} closed the connection twice on this query")
+            }
+            Refusal::NotLivestatus(bytes) => {
+                format!("Site {site} answered something that is not Livestatus: \"{bytes}\"")
+            }
+            Refusal::Unusable(loss) => format!("Site {site}: response not usable: {loss}"),
+            Refusal::CommandUnknown(loss) => {
+                format!("Site {site}: command may not have been delivered: {loss}")
+            }
+        }
+    }
+}
+
+/// A time limit as an administrator would write it: `120`, `0.5`.
+fn seconds(time: Duration) -> String {
+    let text = format!("{:.1}", time.as_secs_f64());
+    text.strip_suffix(".0").unwrap_or(&text).to_string()
+}
+
+/// Nobody is told to come back in 0 s while there is nothing to come back to.
+fn rounded_up(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_tell_the_cases_apart() {
+        let refused = Refusal::Unreachable {
+            cause: Loss::NotConnected("Connection refused".into()),
+            lasted: Duration::from_millis(12_300),
+            next: Some(Duration::from_millis(2_100)),
+        };
+        for (refusal, want) in [
+            (
+                refused,
+                "Site muc is not reachable: Connection refused (for 12 s, next attempt in 3 s)",
+            ),
+            (
+                Refusal::Busy {
+                    channels: 10,
+                    waited: Duration::from_millis(5_004),
+                },
+                "All 10 channels busy, timeout waiting for free channel. (site muc, waited 5.0 s)",
+            ),
+            (
+                Refusal::TimedOut {
+                    limit: Duration::from_secs(120),
+                },
+                "Site muc did not answer within 120 s",
+            ),
+            (
+                Refusal::TimedOut {
+                    limit: Duration::from_millis(500),
+                },
+                "Site muc did not answer within 0.5 s",
+            ),
+            (
+                Refusal::LostTwice,
+                "Site muc closed the connection twice on this query",
+            ),
+        ] {
+            assert_eq!(refusal.text("muc"), want);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The 16 bytes in front of a response: reading a site's, writing our own.
+
+/// Length of the header of `ResponseHeader: fixed16`.
+pub const HEADER_LEN: usize = 16;
+
+/// Status of an answer that the proxy gives for a site that is not reachable,
+/// busy or too slow. The clients survive few other numbers: Thruk's Perl
+/// module dies on one it does not know and repeats the query on 500, Checkmk's
+/// GUI takes 404 for "no rows".
+pub const BAD_GATEWAY: u16 = 502;
+
+/// A header, read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Three digits; 200 is success.
+    pub status: u16,
+    /// Bytes of the body that follows.
+    pub length: u64,
+}
+
+impl Header {
+    /// Reads three digits, a blank, and a number of up to 11 digits flush
+    /// right in 11 bytes; `None` for anything else. The last byte is not looked
+    /// at: Icinga 2 puts the first of the query's `Separators` there.
+    pub fn parse(bytes: &[u8; HEADER_LEN]) -> Option<Header> {
+        let (status, rest) = bytes.split_first_chunk::<3>()?;
+        let (blank, rest) = rest.split_first()?;
+        let (length, _) = rest.split_first_chunk::<11>()?;
+        if *blank != b' ' {
+            return None;
+        }
+        let start = length.iter().position(|byte| *byte != b' ')?;
+        Some(Header {
+            status: u16::try_from(number(status)?).ok()?,
+            length: number(length.get(start..)?)?,
+        })
+    }
+
+    /// Whether a server that answered with this status is certain to have read
+    /// the whole request. After a 400 Naemon keeps the rest of it and takes it
+    /// for the beginning of the next one.
+    pub fn leaves_channel_in_step(self) -> bool {
+        matches!(self.status, 200 | 404 | 413)
+    }
+}
+
+/// Why what a site sent is not a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// It does not begin with a header.
+    NotAHeader,
+    /// It goes on behind its end.
+    Surplus,
+}
+
+/// What a piece of input holds of a response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// The header, if this piece completed it.
+    pub began: Option<Header>,
+    /// Bytes of the body.
+    pub body: &'a [u8],
+    /// Whether the response is complete.
+    pub done: bool,
+}
+
+/// Finds where one response ends: 16 bytes, then as many as they announce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    head: [u8; HEADER_LEN],
+    have: usize,
+    /// The header, and how much of the body is still to come.
+    body: Option<(Header, u64)>,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Frame {
+            head: [0; HEADER_LEN],
+            have: 0,
+            body: None,
+        }
+    }
+}
+
+impl Frame {
+    /// Takes in the next bytes from the site.
+    pub fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Piece<'a>, Defect> {
+        let (mut began, mut rest) = (None, bytes);
+        if self.body.is_none() {
+            let wanted = bytes.len().min(HEADER_LEN - self.have);
+            let (head, behind) = bytes.split_at(wanted);
+            for (place, byte) in self.head.iter_mut().skip(self.have).zip(head) {
+                *place = *byte;
+            }
+            self.have += wanted;
+            rest = behind;
+            if self.have == HEADER_LEN {
+                let header = Header::parse(&self.head).ok_or(Defect::NotAHeader)?;
+                began = Some(header);
+                self.body = Some((header, header.length));
+            }
+        }
+        let Some((_, left)) = &mut self.body else {
+            return Ok(Piece {
+                began,
+                body: rest,
+                done: false,
+            });
+        };
+        *left = left.checked_sub(rest.len() as u64).ok_or(Defect::Surplus)?;
+        Ok(Piece {
+            began,
+            body: rest,
+            done: *left == 0,
+        })
+    }
+
+    /// The header's bytes, as far as they have come.
+    pub fn head(&self) -> &[u8] {
+        self.head.get(..self.have).unwrap_or_default()
+    }
+
+    /// The header, once it has come.
+    pub fn header(&self) -> Option<Header> {
+        self.body.map(|(header, _)| header)
+    }
+
+    /// How much of the body is still to come; nothing before the header is there.
+    pub fn left(&self) -> Option<u64> {
+        self.body.map(|(_, left)| left)
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+    }
+    Some(value)
+}
+
+/// An answer of our own: framed for a client that asked for it, and otherwise
+/// `502: text`, the form in which the servers themselves write an error
+/// outside of a response and in which Perl and LMD recognise one.
+pub fn own(code: u16, text: &str, fixed16: bool) -> Vec<u8> {
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if fixed16 {
+        format!("{code:03} {:>11}\n{text}\n", text.len() + 1).into_bytes()
+    } else {
+        format!("{code:03}: {text}\n").into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_strictly_except_for_its_last_byte() {
+        let good = |status, length| Some(Header { status, length });
+        for (bytes, want) in [
+            (b"200           6\n", good(200, 6)),
+            (b"404          27\n", good(404, 27)),
+            (b"200           6!", good(200, 6)),
+            (b"200 99999999999\n", good(200, 99_999_999_999)),
+            (b"200           0\0", good(200, 0)),
+            (b"200            \n", None),
+            (b"200        6   \n", None),
+            (b"200        6 6 \n", None),
+            (b"200         6 6\n", None),
+            (b"200          -6\n", None),
+            (b"200          +6\n", None),
+            (b"200         0x6\n", None),
+            (b"20          6  \n", None),
+            (b" 20           6\n", None),
+            (b"200-          6\n", None),
+            (b"400: Unknown co\n", None),
+            (b"No UNIX socket /", None),
+        ] {
+            assert_eq!(Header::parse(bytes), want, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_response_is_found_however_it_is_cut() {
+        let bytes = b"200          11\n1795197901\n";
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let mut frame = Frame::default();
+                let (mut body, mut began, mut done) = (Vec::new(), 0, false);
+                for part in [&bytes[..first], &bytes[first..second], &bytes[second..]] {
+                    let piece = frame.take(part).unwrap();
+                    body.extend_from_slice(piece.body);
+                    began += usize::from(piece.began.is_some());
+                    done = piece.done;
+                }
+                assert_eq!(body, b"1795197901\n");
+                assert_eq!((began, done), (1, true));
+                assert_eq!(frame.head(), &bytes[..16]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_body_is_complete_with_its_header() {
+        let mut frame = Frame::default();
+        assert!(!frame.take(b"200           0").unwrap().done);
+        assert!(frame.take(b"\n").unwrap().done);
+        assert_eq!(frame.take(b"x"), Err(Defect::Surplus));
+    }
+
+    #[test]
+    fn what_is_not_a_response_is_told() {
+        let mut frame = Frame::default();
+        assert_eq!(
+            frame.take(b"400: Unknown command 'X'"),
+            Err(Defect::NotAHeader)
+        );
+        assert_eq!(frame.head(), b"400: Unknown com");
+        assert_eq!(
+            Frame::default().take(b"200           1\nab"),
+            Err(Defect::Surplus)
+        );
+    }
+
+    #[test]
+    fn only_three_statuses_leave_a_channel_usable() {
+        let usable: Vec<u16> = (0..1000)
+            .filter(|status| {
+                let header = Header {
+                    status: *status,
+                    length: 0,
+                };
+                header.leaves_channel_in_step()
+            })
+            .collect();
+        assert_eq!(usable, [200, 404, 413]);
+    }
+
+    #[test]
+    fn our_own_answers_are_framed_as_the_client_asked() {
+        let text = "site east: not reachable";
+        let framed = own(502, text, true);
+        assert_eq!(framed, b"502          25\nsite east: not reachable\n");
+        let header = framed.first_chunk().and_then(Header::parse);
+        assert_eq!(
+            header,
+            Some(Header {
+                status: 502,
+                length: 25
+            })
+        );
+        assert_eq!(own(502, text, false), b"502: site east: not reachable\n");
+    }
+
+    #[test]
+    fn control_characters_of_a_cause_cannot_break_a_line() {
+        assert_eq!(own(502, "a\nb\x1b", false), b"502: a b \n");
+    }
+}

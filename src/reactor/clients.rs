@@ -1,0 +1,404 @@
+//! The clients' side of the loop: letting them in, taking their requests,
+//! giving them their answers.
+
+use super::{Reactor, SiteEntry, Who};
+use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
+use crate::pool::{Input, QueryId};
+use crate::proto::request::{Fault, Kind, Request, Step, Style};
+use crate::proto::response::{self, BAD_GATEWAY};
+use crate::query::{Query, Response, Stage};
+use crate::reactor::site::Service;
+use crate::slots::Id;
+use crate::stream::Stream;
+use crate::sys;
+use mio::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// How long a client may take to read a sentence of ours.
+pub(super) const OWN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// New clients of one turn; the next ones come after everybody else had a turn.
+const MOST_ACCEPTED: usize = 64;
+
+/// Clients over the limit that are let in to be told so; above this they are
+/// closed without a word.
+const MOST_TURNED_AWAY: usize = 64;
+
+/// After a failed accept, mostly for want of descriptors, the next is tried then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Lets in those who wait at a site's socket.
+    pub(super) fn accept(&mut self, site: Id<SiteEntry>) {
+        for _ in 0..MOST_ACCEPTED {
+            let Some(entry) = self.sites.get(site) else {
+                return;
+            };
+            match entry.listener.accept() {
+                Ok(Some(socket)) => self.let_in(site, socket),
+                Ok(None) => return,
+                Err(error) => {
+                    // The event is spent and will not be told again.
+                    log::warn!("site {}: cannot accept: {}", entry.name, sys::words(&error));
+                    self.accept_later(site);
+                    return;
+                }
+            }
+        }
+        self.ready.push_back(Who::Site(site));
+    }
+
+    fn accept_later(&mut self, site: Id<SiteEntry>) {
+        let at = self.now + ACCEPT_PAUSE;
+        self.timers
+            .arm(Who::Site(site), &mut Default::default(), Some(at));
+    }
+
+    fn let_in(&mut self, site: Id<SiteEntry>, socket: UnixStream) {
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let full = entry.clients >= entry.most_clients()
+            || self.clients.len() >= self.limits.max_clients_total;
+        if full && self.turned_away >= MOST_TURNED_AWAY {
+            return;
+        }
+        let now = self.now;
+        let id = self.clients.insert_with(|id| {
+            let stream = Stream::accepted(socket, Who::Client(id).token());
+            Client::new(site, stream, full, now)
+        });
+        let Some(id) = id else { return };
+        match full {
+            true => self.turned_away += 1,
+            false => entry.clients += 1,
+        }
+        // Mostly the request is there already, and often the client is done
+        // with before an event could be asked for.
+        self.attend_client(id);
+        if let Some(client) = self.clients.get_mut(id)
+            && let Err(error) = client.stream.register(self.poll.registry())
+        {
+            log::warn!("cannot watch a client: {}", sys::words(&error));
+            self.close_client(id, Parting::NoRoom);
+        }
+    }
+
+    /// Lets a client get on as far as it can.
+    pub(super) fn attend_client(&mut self, id: Id<Client>) {
+        while let Some(client) = self.clients.get_mut(id) {
+            let goes_on = match client.state {
+                State::Reading { .. } => self.listen(id),
+                State::Asking(query) => self.deliver(id, query),
+                State::Leaving { .. } => {
+                    if !client.drop_input(&mut self.scratch) {
+                        self.close_client(id, Parting::Answered);
+                    }
+                    false
+                }
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what the client says; `false` if nothing more can be done now.
+    fn listen(&mut self, id: Id<Client>) -> bool {
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
+        };
+        let heard = client.listen(&mut self.scratch, self.limits.max_query);
+        if !self.requests.resize(client.charged, client.held()) {
+            let text = "the proxy has no memory left for requests";
+            self.answer_unasked(id, Style::default(), BAD_GATEWAY, text);
+            return true;
+        }
+        client.charged = client.held();
+        match heard {
+            Heard::Plenty => {
+                self.reading_since(id);
+                self.client_is_ready(id);
+                false
+            }
+            Heard::Nothing | Heard::Step(Step::More) => {
+                self.reading_since(id);
+                false
+            }
+            Heard::Step(Step::End) => {
+                self.close_client(id, Parting::Goodbye);
+                false
+            }
+            Heard::Step(Step::Faulty(fault, style)) => {
+                self.refuse_fault(id, fault, style);
+                true
+            }
+            Heard::Step(Step::Complete(request)) => {
+                self.receive(id, request);
+                true
+            }
+        }
+    }
+
+    /// Notes when the request that is being read began.
+    fn reading_since(&mut self, id: Id<Client>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if client.turned_away {
+            // Its time runs since it came.
+        } else if client.is_inside_request() {
+            if let State::Reading { since } = &mut client.state {
+                since.get_or_insert(self.now);
+            }
+        } else {
+            client.state = State::Reading { since: None };
+        }
+        self.arm_client(id);
+    }
+
+    /// A request is complete: it becomes a query.
+    fn receive(&mut self, id: Id<Client>, request: Request) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let (site, style, kind) = (client.site, request.style, request.kind);
+        if client.stream.hung_up() && kind == Kind::Get {
+            // Nobody is there to read the answer; commands behind it still count.
+            client.state = State::Reading { since: None };
+            return;
+        }
+        let Some(entry) = self.sites.get(site) else {
+            return;
+        };
+        let refusal = match (&entry.service, client.turned_away) {
+            (_, true) => Some(format!("Too many clients of site {}", entry.name)),
+            (Service::Unusable(why), _) => Some(why.clone()),
+            (Service::Pooled(..), false) => None,
+        };
+        if let Some(text) = refusal {
+            return self.answer_unasked(id, style, BAD_GATEWAY, &text);
+        }
+        let query = Query {
+            site,
+            client: Some(id),
+            request,
+            stage: Stage::Waiting,
+        };
+        let Some(query) = self.queries.insert(query) else {
+            return self.answer_unasked(id, style, BAD_GATEWAY, "the proxy has no room left");
+        };
+        client.state = State::Asking(query);
+        self.tell(site, Input::Arrived(QueryId(query.pack()), kind));
+        self.run_policy();
+    }
+
+    /// Answers a client without asking its site, and lets it go.
+    fn answer_unasked(&mut self, id: Id<Client>, style: Style, code: u16, text: &str) {
+        self.answer_bytes(id, style, response::own(code, text, style.fixed16));
+    }
+
+    fn refuse_fault(&mut self, id: Id<Client>, fault: Fault, style: Style) {
+        let text = fault.text();
+        log::debug!("refused a request: {text}");
+        let bytes = match fault {
+            // As Naemon puts it, without a code: no header was read that could ask for one.
+            Fault::UnknownVerb => format!("{text}\n").into_bytes(),
+            Fault::TooLarge(_) | Fault::LineTooLong | Fault::CutShort => {
+                response::own(fault.code(), &text, style.fixed16)
+            }
+        };
+        self.answer_bytes(id, style, bytes);
+    }
+
+    fn answer_bytes(&mut self, id: Id<Client>, style: Style, bytes: Vec<u8>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let query = self.queries.insert(Query {
+            site: client.site,
+            client: Some(id),
+            request: Request {
+                bytes: Vec::new(),
+                kind: Kind::Get,
+                style: Style {
+                    keep_alive: false,
+                    ..style
+                },
+            },
+            stage: Stage::Answered {
+                deadline: self.now + OWN_ANSWER_TIMEOUT,
+                response: Response::own(bytes, self.now),
+            },
+        });
+        match query {
+            Some(query) => client.state = State::Asking(query),
+            None => self.close_client(id, Parting::NoRoom),
+        }
+    }
+
+    /// Gives the client what there is for it; `false` if nothing more can be done now.
+    fn deliver(&mut self, id: Id<Client>, query_id: Id<Query>) -> bool {
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
+        };
+        let Some(query) = self.queries.get_mut(query_id) else {
+            // A command that was consumed: nothing is said about it.
+            client.state = State::Reading { since: None };
+            return true;
+        };
+        if client.stream.hung_up() && query.request.kind == Kind::Get {
+            self.abandon(id, query_id);
+            return true;
+        }
+        let channel = match &query.stage {
+            Stage::Sent { channel, .. } => Some(*channel),
+            Stage::Waiting | Stage::Answered { .. } => None,
+        };
+        let style = query.request.style;
+        let Some(response) = query.response_mut() else {
+            return false;
+        };
+        let registry = self.poll.registry();
+        if response
+            .flush(|bytes| client.stream.write(bytes, registry))
+            .is_err()
+        {
+            client.stream.give_up();
+            self.abandon(id, query_id);
+            return true;
+        }
+        let delivered = response.is_delivered();
+        if let Some(channel) = channel {
+            // It may have waited for room.
+            self.channel_is_ready(channel);
+            return false;
+        }
+        if !delivered {
+            self.arm_client(id);
+            return false;
+        }
+        client.state = State::Reading { since: None };
+        self.end_query(query_id);
+        if !style.keep_alive {
+            self.leave(id);
+        }
+        true
+    }
+
+    /// The client's answer was its last.
+    fn leave(&mut self, id: Id<Client>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if !client.has_unread() {
+            return self.close_client(id, Parting::Answered);
+        }
+        client.stream.shut_write();
+        client.state = State::Leaving {
+            until: self.now + LINGER,
+        };
+        self.arm_client(id);
+    }
+
+    /// The client of a query is gone. What it has sent behind the query may
+    /// hold commands, so it is read on.
+    fn abandon(&mut self, id: Id<Client>, query_id: Id<Query>) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.state = State::Reading { since: None };
+        }
+        let Some(query) = self.queries.get_mut(query_id) else {
+            return;
+        };
+        if query.request.kind == Kind::Command {
+            query.client = None;
+            return;
+        }
+        match query.stage {
+            Stage::Waiting => {
+                let site = query.site;
+                self.end_query(query_id);
+                self.tell(site, Input::Withdrawn(QueryId(query_id.pack())));
+                self.run_policy();
+            }
+            Stage::Sent { channel, .. } => {
+                let freed = query.abandon();
+                self.release(freed);
+                // The rest of its response is dropped, or the channel closed.
+                self.channel_is_ready(channel);
+            }
+            Stage::Answered { .. } => self.end_query(query_id),
+        }
+    }
+
+    /// The time for what the client is at may be over.
+    pub(super) fn remind_client(&mut self, id: Id<Client>) {
+        let due = self.client_deadline(id).is_some_and(|at| at <= self.now);
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
+        if !due {
+            return self.arm_client(id);
+        }
+        match client.state {
+            State::Reading { .. } => {
+                let seconds = REQUEST_TIMEOUT.as_secs();
+                let text = format!("Request was not complete within {seconds} s");
+                self.answer_unasked(id, client.style(), 400, &text);
+                self.attend_client(id);
+            }
+            State::Asking(_) => self.close_client(id, Parting::TooSlow),
+            State::Leaving { .. } => self.close_client(id, Parting::Answered),
+        }
+    }
+
+    fn client_deadline(&self, id: Id<Client>) -> Option<Instant> {
+        let client = self.clients.get(id)?;
+        match client.state {
+            State::Asking(query) => match self.queries.get(query)?.stage {
+                Stage::Answered { deadline, .. } => Some(deadline),
+                // The policy sees to that.
+                Stage::Waiting | Stage::Sent { .. } => None,
+            },
+            State::Reading { .. } | State::Leaving { .. } => client.deadline(),
+        }
+    }
+
+    fn arm_client(&mut self, id: Id<Client>) {
+        let deadline = self.client_deadline(id);
+        if let Some(client) = self.clients.get_mut(id) {
+            self.timers
+                .arm(Who::Client(id), &mut client.armed, deadline);
+        }
+    }
+
+    /// Forgets a query and gives back what it held.
+    pub(super) fn end_query(&mut self, id: Id<Query>) {
+        if let Some(query) = self.queries.remove(id) {
+            self.release(query.reserved());
+        }
+    }
+
+    /// Closes a client's connection.
+    pub(super) fn close_client(&mut self, id: Id<Client>, why: Parting) {
+        if let Some(client) = self.clients.get(id)
+            && let State::Asking(query) = client.state
+        {
+            self.abandon(id, query);
+        }
+        let Some(client) = self.clients.remove(id) else {
+            return;
+        };
+        self.requests.give_back(client.charged);
+        match client.turned_away {
+            true => self.turned_away -= 1,
+            false => {
+                if let Some(entry) = self.sites.get_mut(client.site) {
+                    entry.clients -= 1;
+                }
+            }
+        }
+        log::debug!("client of {}: closed: {why}", self.site_name(client.site));
+        client.stream.close(self.poll.registry());
+    }
+}

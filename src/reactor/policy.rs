@@ -1,0 +1,158 @@
+//! Hands the policies what has happened and carries out what they order.
+
+use super::{Reactor, SiteEntry};
+use crate::channel::Purpose;
+use crate::client::Parting;
+use crate::pool::{Action, Change, ChannelNo, Input, QueryId, Refusal, State};
+use crate::proto::request::{HEARTBEAT, Kind};
+use crate::proto::response::{self, BAD_GATEWAY};
+use crate::query::{Query, Response, Stage};
+use crate::slots::Id;
+use std::time::Instant;
+
+impl Reactor {
+    /// Tells the policies all news and does what they say, until nothing is
+    /// left to tell. An order that fails is news again, so this never recurses.
+    pub(super) fn run_policy(&mut self) {
+        while let Some(news) = self.news.pop_front() {
+            let Some(entry) = self.sites.get_mut(news.site) else {
+                continue;
+            };
+            if let (Some(lost), Input::Lost { channel, .. }) = (news.lost, &news.input) {
+                let place = entry.channels.get_mut(channel.index());
+                match place {
+                    Some(place) if *place == Some(lost) => *place = None,
+                    // The policy has closed it in the meantime.
+                    _ => continue,
+                }
+            }
+            let Some(pool) = entry.pool() else { continue };
+            let mut actions = std::mem::take(&mut self.actions);
+            pool.handle(news.input, self.now, &mut actions);
+            for action in actions.drain(..) {
+                self.carry_out(news.site, action);
+            }
+            self.actions = actions;
+            self.arm_site(news.site);
+        }
+    }
+
+    fn carry_out(&mut self, site: Id<SiteEntry>, action: Action) {
+        match action {
+            Action::Open(no) => self.open_channel(site, no),
+            Action::Beat(no) => self.beat(site, no),
+            Action::Assign {
+                query,
+                channel,
+                deadline,
+            } => self.assign(site, Id::unpack(query.0), channel, deadline),
+            Action::Refuse(query, refusal) => self.refuse(site, query, &refusal),
+            Action::Close(no, loss) => {
+                let entry = self.sites.get_mut(site);
+                let place = entry.and_then(|entry| entry.channels.get_mut(no.index()));
+                if let Some(id) = place.and_then(Option::take) {
+                    self.drop_channel(id, &loss);
+                }
+            }
+            Action::Tell(change) => self.log_change(site, &change),
+        }
+    }
+
+    fn beat(&mut self, site: Id<SiteEntry>, no: ChannelNo) {
+        let Some(id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
+            return;
+        };
+        if let Some(channel) = self.channels.get_mut(id)
+            && let Err(error) = channel.begin(Purpose::Heartbeat, HEARTBEAT, self.poll.registry())
+        {
+            self.channel_broke(id, &error);
+        }
+    }
+
+    fn assign(&mut self, site: Id<SiteEntry>, id: Id<Query>, no: ChannelNo, deadline: Instant) {
+        let Some(channel_id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
+            return;
+        };
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        query.stage = Stage::Sent {
+            channel: channel_id,
+            deadline,
+            response: None,
+        };
+        if let Some(channel) = self.channels.get_mut(channel_id) {
+            let request = &query.request.bytes;
+            let registry = self.poll.registry();
+            if let Err(error) = channel.begin(Purpose::Query(id), request, registry) {
+                self.channel_broke(channel_id, &error);
+            }
+        }
+    }
+
+    fn refuse(&mut self, site: Id<SiteEntry>, query: QueryId, refusal: &Refusal) {
+        let text = refusal.text(self.site_name(site));
+        let id = Id::unpack(query.0);
+        let Some(query) = self.queries.get(id) else {
+            return;
+        };
+        if query.request.kind == Kind::Command {
+            log::error!("{text}");
+        }
+        log::debug!("refused: {text}");
+        self.answer_own(id, BAD_GATEWAY, &text);
+    }
+
+    /// Answers a query with a sentence of our own.
+    pub(super) fn answer_own(&mut self, id: Id<Query>, code: u16, text: &str) {
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        let has_begun = query.has_begun();
+        let reserved = query.reserved();
+        let Some(client) = query.client else {
+            self.end_query(id);
+            return;
+        };
+        let kind = query.request.kind;
+        let listens = self
+            .clients
+            .get(client)
+            .is_some_and(|client| client.stream.is_half_closed());
+        if kind == Kind::Command && !listens {
+            // A client that goes on talking would take the text for its next answer.
+            self.end_query(id);
+            self.client_is_ready(client);
+            return;
+        }
+        if has_begun {
+            // Half of an answer is out: only the close tells that it stays half.
+            self.end_query(id);
+            self.close_client(client, Parting::CutShort);
+            return;
+        }
+        let fixed16 = query.request.style.fixed16;
+        if !fixed16 {
+            // Without framing, only the close tells where the answer ends.
+            query.request.style.keep_alive = false;
+        }
+        query.stage = Stage::Answered {
+            deadline: self.now + super::clients::OWN_ANSWER_TIMEOUT,
+            response: Response::own(response::own(code, text, fixed16), self.now),
+        };
+        self.release(reserved);
+        self.client_is_ready(client);
+    }
+
+    fn log_change(&self, site: Id<SiteEntry>, change: &Change) {
+        let name = self.site_name(site);
+        let Change { from, to, .. } = change;
+        let lasted = change.lasted.as_secs_f64();
+        match (to, &change.cause) {
+            (State::Dead, Some(cause)) => {
+                log::warn!("site {name}: dead: {cause} (was {from} for {lasted:.1} s)");
+            }
+            _ => log::info!("site {name}: {to} (was {from} for {lasted:.1} s)"),
+        }
+    }
+}

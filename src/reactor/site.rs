@@ -1,0 +1,160 @@
+//! A site in the loop: its listening socket, its policy and its channels.
+
+use super::{News, Reactor, Who};
+use crate::channel::Channel;
+use crate::config::SiteConfig;
+use crate::listen::{Access, Listener};
+use crate::pool::{self, ChannelNo, Input, Settings};
+use crate::slots::Id;
+use crate::timers::{self, Armed};
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+/// Clients of a site that is not served; each is there for one sentence.
+const CLIENTS_OF_UNUSABLE: usize = 100;
+
+/// What stands behind a site's socket.
+#[derive(Debug)]
+pub enum Service {
+    /// Channels to the site.
+    Pooled(Box<pool::Site>, SiteConfig),
+    /// Nothing: what is configured for it cannot be used. The text says why.
+    Unusable(String),
+}
+
+/// A site in the loop.
+#[derive(Debug)]
+pub struct SiteEntry {
+    /// Its name.
+    pub name: String,
+    pub(super) service: Service,
+    pub(super) listener: Listener,
+    /// Its channels by number.
+    pub(super) channels: Vec<Option<Id<Channel>>>,
+    /// Clients that are connected to it.
+    pub(super) clients: usize,
+    armed: Armed,
+}
+
+impl SiteEntry {
+    /// How many clients it may have.
+    pub(super) fn most_clients(&self) -> usize {
+        match &self.service {
+            Service::Pooled(_, config) => config.max_clients,
+            Service::Unusable(_) => CLIENTS_OF_UNUSABLE,
+        }
+    }
+
+    /// The channel with this number.
+    pub(super) fn channel(&self, no: ChannelNo) -> Option<Id<Channel>> {
+        self.channels.get(no.index()).copied().flatten()
+    }
+
+    /// Its policy, unless it has none.
+    pub(super) fn pool(&mut self) -> Option<&mut pool::Site> {
+        match &mut self.service {
+            Service::Pooled(pool, _) => Some(pool),
+            Service::Unusable(_) => None,
+        }
+    }
+}
+
+impl Reactor {
+    /// Serves `config` at `path`.
+    pub fn add_site(&mut self, config: SiteConfig, path: &Path, access: Access) -> io::Result<()> {
+        let settings = Settings::from(&config);
+        let channels = usize::from(settings.channels);
+        let seed = config
+            .name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
+                (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let name = config.name.clone();
+        let pool = Box::new(pool::Site::new(settings, self.now, seed));
+        let service = Service::Pooled(pool, config);
+        let site = self.place(name, service, channels, path, access)?;
+        self.news.push_back(News {
+            site,
+            input: Input::Due,
+            lost: None,
+        });
+        Ok(())
+    }
+
+    /// Answers everybody who asks for site `name` with `why`.
+    pub fn add_unusable_site(
+        &mut self,
+        name: &str,
+        why: String,
+        path: &Path,
+        access: Access,
+    ) -> io::Result<()> {
+        self.place(name.into(), Service::Unusable(why), 0, path, access)?;
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        name: String,
+        service: Service,
+        channels: usize,
+        path: &Path,
+        access: Access,
+    ) -> io::Result<Id<SiteEntry>> {
+        let entry = SiteEntry {
+            name,
+            service,
+            listener: Listener::bind(path, access)?,
+            channels: vec![None; channels],
+            clients: 0,
+            armed: Armed::default(),
+        };
+        let full = || io::Error::other("too many sites");
+        let id = self.sites.insert(entry).ok_or_else(full)?;
+        if let Some(entry) = self.sites.get_mut(id) {
+            let token = Who::Site(id).token();
+            entry.listener.register(self.poll.registry(), token)?;
+        }
+        Ok(id)
+    }
+
+    /// A reminder came, for the policy or for a listener that had to pause.
+    pub(super) fn remind_site(&mut self, id: Id<SiteEntry>, at: Instant) {
+        let Some(entry) = self.sites.get_mut(id) else {
+            return;
+        };
+        if timers::fired(&mut entry.armed, at) {
+            let due = entry.pool().and_then(|pool| pool.deadline());
+            if due.is_some_and(|due| due <= self.now) {
+                self.tell(id, Input::Due);
+                self.run_policy();
+            } else {
+                self.arm_site(id);
+            }
+        }
+    }
+
+    /// Makes sure that the policy is reminded in time.
+    pub(super) fn arm_site(&mut self, id: Id<SiteEntry>) {
+        if let Some(entry) = self.sites.get_mut(id) {
+            let deadline = entry.pool().and_then(|pool| pool.deadline());
+            self.timers.arm(Who::Site(id), &mut entry.armed, deadline);
+        }
+    }
+
+    /// The policy is to hear of `input`.
+    pub(super) fn tell(&mut self, site: Id<SiteEntry>, input: Input) {
+        self.news.push_back(News {
+            site,
+            input,
+            lost: None,
+        });
+    }
+
+    /// The name of a site, for the log and for answers.
+    pub(super) fn site_name(&self, id: Id<SiteEntry>) -> &str {
+        self.sites.get(id).map_or("", |entry| &entry.name)
+    }
+}

@@ -1,0 +1,207 @@
+//! Looks names up beside the event loop. A lookup cannot be cancelled and may
+//! take half a minute, so a few helper threads wait for it, and the loop is
+//! woken when there is an answer.
+
+use mio::Waker;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Threads that may wait for the resolver at one time.
+const MOST_THREADS: usize = 4;
+
+/// The system's resolver needs little more than a page or two.
+const STACK: usize = 256 * 1024;
+
+/// What a lookup has brought; the error is for a person.
+pub type Found = Result<Vec<IpAddr>, String>;
+
+type Answer = (String, Found);
+
+/// Lookups under way, each with those who wait for it, and the last good
+/// answers.
+pub struct Resolver<W> {
+    waker: Arc<Waker>,
+    jobs: Sender<String>,
+    queue: Arc<Mutex<Receiver<String>>>,
+    report: Sender<Answer>,
+    reports: Receiver<Answer>,
+    threads: usize,
+    waiting: HashMap<String, Vec<W>>,
+    known: HashMap<String, Vec<IpAddr>>,
+}
+
+impl<W> Resolver<W> {
+    /// A resolver that wakes the loop through `waker`. Its threads start when
+    /// they are needed.
+    pub fn new(waker: Arc<Waker>) -> Self {
+        let (jobs, queue) = channel();
+        let (report, reports) = channel();
+        Resolver {
+            waker,
+            jobs,
+            queue: Arc::new(Mutex::new(queue)),
+            report,
+            reports,
+            threads: 0,
+            waiting: HashMap::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Asks for the addresses of `host`. They are returned at once where they
+    /// need no lookup, or where an earlier lookup hangs and there is a last
+    /// good answer; otherwise `waiter` is named by [`Resolver::answers`].
+    pub fn ask(&mut self, host: &str, waiter: W) -> Option<Found> {
+        if let Ok(address) = host.parse() {
+            return Some(Ok(vec![address]));
+        }
+        if let Some(waiters) = self.waiting.get_mut(host) {
+            if let Some(known) = self.known.get(host) {
+                return Some(Ok(known.clone()));
+            }
+            waiters.push(waiter);
+            return None;
+        }
+        if let Err(error) = self.start_thread() {
+            return Some(Err(format!("cannot look up {host}: {error}")));
+        }
+        // Both ends live in `self`: this cannot fail.
+        let _ = self.jobs.send(host.to_string());
+        self.waiting.insert(host.to_string(), vec![waiter]);
+        None
+    }
+
+    /// The lookups that have ended, with those who waited.
+    pub fn answers(&mut self) -> Vec<(Found, Vec<W>)> {
+        let mut answers = Vec::new();
+        while let Ok((host, found)) = self.reports.try_recv() {
+            let waiters = self.waiting.remove(&host).unwrap_or_default();
+            let found = match found {
+                Ok(addresses) => {
+                    self.known.insert(host, addresses.clone());
+                    Ok(addresses)
+                }
+                Err(why) => self.known.get(&host).cloned().ok_or(why),
+            };
+            answers.push((found, waiters));
+        }
+        answers
+    }
+
+    /// One thread more, while there are more lookups than threads.
+    fn start_thread(&mut self) -> io::Result<()> {
+        if self.threads >= MOST_THREADS || self.waiting.len() < self.threads {
+            return Ok(());
+        }
+        let queue = Arc::clone(&self.queue);
+        let report = self.report.clone();
+        let waker = Arc::clone(&self.waker);
+        let started = thread::Builder::new()
+            .name("liveproxyd:name".into())
+            .stack_size(STACK)
+            .spawn(move || look_up_for_ever(&queue, &report, &waker));
+        match started {
+            Ok(_) => self.threads += 1,
+            Err(_) if self.threads > 0 => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn look_up_for_ever(queue: &Mutex<Receiver<String>>, report: &Sender<Answer>, waker: &Waker) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        // The resolver is gone, and with it whoever would read the report.
+        let Ok(host) = job else { return };
+        let found = look_up(&host);
+        if report.send((host, found)).is_err() || waker.wake().is_err() {
+            return;
+        }
+    }
+}
+
+fn look_up(host: &str) -> Found {
+    let addresses: Vec<IpAddr> = (host, 0)
+        .to_socket_addrs()
+        .map_err(|error| format!("name {host} not found: {}", cause(&error)))?
+        .map(|address| address.ip())
+        .collect();
+    if addresses.is_empty() {
+        return Err(format!("name {host} has no address"));
+    }
+    Ok(addresses)
+}
+
+/// The resolver's own words, without what Rust puts in front.
+fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.strip_prefix("failed to lookup address information: ");
+    words.unwrap_or(&text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use std::time::Duration;
+
+    fn await_answer(poll: &mut Poll, resolver: &mut Resolver<u32>) -> (Found, Vec<u32>) {
+        let mut events = Events::with_capacity(4);
+        for _ in 0..60 {
+            poll.poll(&mut events, Some(Duration::from_secs(1)))
+                .unwrap();
+            if let Some(answer) = resolver.answers().pop() {
+                return answer;
+            }
+        }
+        panic!("no answer");
+    }
+
+    #[test]
+    fn names_are_looked_up_once_for_all_who_wait_and_literals_never() {
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut resolver = Resolver::new(waker);
+        for literal in ["127.0.0.1", "::1"] {
+            let address = literal.parse().unwrap();
+            assert_eq!(resolver.ask(literal, 1), Some(Ok(vec![address])));
+        }
+        assert_eq!(resolver.threads, 0);
+
+        assert_eq!(resolver.ask("localhost", 1), None);
+        assert_eq!(resolver.ask("localhost", 2), None);
+        let (found, waiters) = await_answer(&mut poll, &mut resolver);
+        assert!(found.unwrap().iter().all(IpAddr::is_loopback));
+        assert_eq!((waiters, resolver.threads), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn a_failed_lookup_falls_back_to_the_last_good_answer() {
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut resolver = Resolver::new(waker);
+        let host = "no-such-host.invalid";
+        assert_eq!(resolver.ask(host, 1), None);
+        let (found, _) = await_answer(&mut poll, &mut resolver);
+        assert!(
+            found
+                .unwrap_err()
+                .starts_with("name no-such-host.invalid not found")
+        );
+
+        let good = vec!["127.0.0.9".parse().unwrap()];
+        resolver.known.insert(host.into(), good.clone());
+        assert_eq!(resolver.ask(host, 2), None);
+        assert_eq!(
+            resolver.ask(host, 3),
+            Some(Ok(good.clone())),
+            "one is under way"
+        );
+        assert_eq!(await_answer(&mut poll, &mut resolver), (Ok(good), vec![2]));
+    }
+}

@@ -1,0 +1,107 @@
+//! From command line and files to a loop that is ready to run.
+
+use crate::cli::Arguments;
+use crate::config::{self, Address, Config, Limits, Problem, RefusedSite, SiteConfig, files};
+use crate::places::{ConfigPlace, Places};
+use crate::reactor::Reactor;
+use crate::sys;
+
+/// Reads what is to be served. The error: nothing can be, and why.
+pub fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, Vec<Problem>> {
+    let surroundings = places.surroundings();
+    let mut config = if arguments.sites.is_empty() {
+        let found = match &places.config {
+            ConfigPlace::Omd(folder) => files::find(folder),
+            ConfigPlace::Folder(folder) => files::find_in_folder(folder),
+            ConfigPlace::File(file) => files::find_listed(std::slice::from_ref(file)),
+        };
+        if !found.problems.is_empty() {
+            return Err(found.problems);
+        }
+        config::read(&found.sources, &surroundings).map_err(|problem| vec![problem])?
+    } else {
+        config::from_site_options(&arguments.sites, &surroundings)
+            .map_err(|text| vec![Problem::without_place(text)])?
+    };
+    refuse_tls(&mut config);
+    for site in config.sites.iter().filter(|site| site.tcp.is_some()) {
+        let text = format!(
+            "site '{}': 'tcp' is ignored: this version does not offer sites on a port",
+            site.name
+        );
+        config.warnings.push(Problem::without_place(text));
+    }
+    Ok(config)
+}
+
+/// Channels over TLS are not there yet: a site that wants one must not be
+/// reached without, and must be told from one that is dead.
+fn refuse_tls(config: &mut Config) {
+    let wants_tls = |site: &SiteConfig| matches!(&site.address, Address::Tcp { tls: Some(_), .. });
+    for site in config.sites.extract_if(.., |site| wants_tls(site)) {
+        let text = format!(
+            "site '{}': 'tls': this version cannot connect with TLS; accepted: ('plain_text', {{}})",
+            site.name
+        );
+        let problem = Problem::without_place(text);
+        config.errors.push(problem.clone());
+        config.refused.push(RefusedSite {
+            name: site.name,
+            problem,
+        });
+    }
+}
+
+/// Makes the loop and puts all sockets in place. The error is one line for a person.
+pub fn build(config: Config, places: &Places) -> Result<Reactor, String> {
+    let told = |what: &str, error: std::io::Error| format!("{what}: {}", sys::words(&error));
+    places.make_socket_dir().map_err(|error| {
+        told(
+            &format!("cannot make {}", places.socket_dir.display()),
+            error,
+        )
+    })?;
+    check_descriptors(&config);
+    let limits: Limits = config.limits.clone();
+    let mut reactor =
+        Reactor::new(limits).map_err(|error| told("cannot make the event loop", error))?;
+    for site in config.sites {
+        let path = places.socket_dir.join(&site.name);
+        reactor
+            .add_site(site, &path, places.access)
+            .map_err(|error| told(&format!("cannot listen on {}", path.display()), error))?;
+    }
+    for site in config.refused {
+        let path = places.socket_dir.join(&site.name);
+        let why = format!(
+            "Site {} is not configured correctly: {}",
+            site.name, site.problem
+        );
+        reactor
+            .add_unusable_site(&site.name, why, &path, places.access)
+            .map_err(|error| told(&format!("cannot listen on {}", path.display()), error))?;
+    }
+    Ok(reactor)
+}
+
+/// Descriptors beside those of channels, listeners and clients: log, loop, lock, signals.
+const OTHER_DESCRIPTORS: usize = 32;
+
+/// Says at the start what would otherwise be found out under load.
+fn check_descriptors(config: &Config) {
+    let channels: usize = config.sites.iter().map(|site| site.channels + 1).sum();
+    let clients: usize = config.sites.iter().map(|site| site.max_clients).sum();
+    let clients = clients.min(config.limits.max_clients_total);
+    let needed = channels + clients + OTHER_DESCRIPTORS;
+    match sys::raise_file_limit() {
+        Ok(limit) if (limit as usize) < needed => log::warn!(
+            "{needed} open files may be needed, for {channels} channels and sockets and {clients} \
+             clients, but the limit is {limit} (ulimit -n)"
+        ),
+        Ok(_) => {}
+        Err(error) => log::warn!(
+            "cannot raise the limit of open files: {}",
+            sys::words(&error)
+        ),
+    }
+}

@@ -1,0 +1,272 @@
+//! A byte stream that never blocks, to a client or to a site. What it is made
+//! of is known only here: a handshake (TLS) has its place between
+//! [`Stream::connect`] and [`Stream::establish`], and nobody else reads from or
+//! writes to a socket.
+//!
+//! Events are edge-triggered: one is told once. What may be possible is noted
+//! in the stream and taken back only when the system says that it is not.
+
+use mio::event::{Event, Source};
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A line that has gone without a packet is noticed after 30 + 3 x 5 s.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
+
+/// Sent bytes that nobody acknowledges end the connection after this.
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a channel leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An address, names having been looked up.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// What came of an attempt to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing at present.
+    Nothing,
+    /// The other side will send no more.
+    End,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Socket::Tcp(socket) => socket,
+            Socket::Unix(socket) => socket,
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.read(into),
+            Socket::Unix(socket) => socket.read(into),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.write(bytes),
+            Socket::Unix(socket) => socket.write(bytes),
+        }
+    }
+}
+
+/// A connection, made or being made.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    /// The connection is known to be made.
+    established: bool,
+    can_read: bool,
+    can_write: bool,
+    /// The end has been announced: read until it is reached.
+    end_announced: bool,
+    hung_up: bool,
+    /// Whether events for writing are asked for. They are not until a write
+    /// has blocked: the reader of a UNIX socket causes one with each read.
+    watches_writing: bool,
+    token: Token,
+}
+
+impl Stream {
+    fn new(socket: Socket, established: bool, token: Token) -> Self {
+        Stream {
+            socket,
+            established,
+            can_read: established,
+            can_write: established,
+            end_announced: false,
+            hung_up: false,
+            watches_writing: !established,
+            token,
+        }
+    }
+
+    /// A connection that a client has made. Not registered yet, so that its
+    /// first request can be read before.
+    pub fn accepted(socket: UnixStream, token: Token) -> Self {
+        Stream::new(Socket::Unix(socket), true, token)
+    }
+
+    /// Begins a connection to a site.
+    pub fn connect(target: &Target, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut stream = match target {
+            Target::Tcp(address) => {
+                let socket = TcpStream::connect(*address)?;
+                let options = SockRef::from(&socket);
+                options.set_tcp_nodelay(true)?;
+                options.set_tcp_keepalive(&KEEPALIVE)?;
+                options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+                Stream::new(Socket::Tcp(socket), false, token)
+            }
+            // Made at once or not at all: a full backlog is an error here.
+            Target::Unix(path) => Stream::new(Socket::Unix(connect_unix(path)?), true, token),
+        };
+        stream.register(registry)?;
+        Ok(stream)
+    }
+
+    /// Asks for events.
+    pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        let interest = self.interest();
+        registry.register(self.socket.source(), self.token, interest)
+    }
+
+    fn interest(&self) -> Interest {
+        match self.watches_writing {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        }
+    }
+
+    /// Notes what an event says.
+    pub fn mark(&mut self, event: &Event) {
+        self.can_read |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.can_write |= event.is_writable();
+        self.end_announced |= event.is_read_closed();
+        self.hung_up |= event.is_write_closed();
+    }
+
+    /// Goes on with making the connection; `true` once it is made.
+    pub fn establish(&mut self) -> io::Result<bool> {
+        let Socket::Tcp(socket) = &self.socket else {
+            return Ok(true);
+        };
+        if self.established {
+            return Ok(true);
+        }
+        // A refused connection is writable too: the error comes first.
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        match socket.peer_addr() {
+            Ok(_) => {
+                self.established = true;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what is there, up to the length of `into`.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Arrival> {
+        while self.can_read {
+            match self.socket.read(into) {
+                Ok(0) => return Ok(Arrival::End),
+                Ok(count) => {
+                    // Less than asked for: the socket is empty, and the system
+                    // need not be asked to say so. Only an end that is known to
+                    // stand behind the bytes would not be told again.
+                    self.can_read = count == into.len() || self.end_announced;
+                    return Ok(Arrival::Bytes(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_read = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Arrival::Nothing)
+    }
+
+    /// Writes what the system takes and returns how much that was. When it is
+    /// less than all, an event will tell when to go on.
+    pub fn write(&mut self, bytes: &[u8], registry: &Registry) -> io::Result<usize> {
+        let mut written = 0;
+        while self.can_write
+            && let Some(rest) = bytes.get(written..)
+            && !rest.is_empty()
+        {
+            match self.socket.write(rest) {
+                Ok(count) => {
+                    written += count;
+                    self.can_write = count == rest.len();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_write = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if written < bytes.len() && !self.watches_writing {
+            self.watches_writing = true;
+            let interest = self.interest();
+            registry.reregister(self.socket.source(), self.token, interest)?;
+        }
+        Ok(written)
+    }
+
+    /// Acknowledges what has come at once. Icinga 2 writes a header and its
+    /// body in two pieces and waits for the first to be acknowledged before it
+    /// sends the second: 40 ms a query, if the system takes its time.
+    pub fn hurry(&self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            // Without it the answer comes too, only later.
+            let _ = SockRef::from(socket).set_tcp_quickack(true);
+        }
+    }
+
+    /// Whether there may be something to read.
+    pub fn can_read(&self) -> bool {
+        self.can_read
+    }
+
+    /// Whether the other side is known to write no more.
+    pub fn is_half_closed(&self) -> bool {
+        self.end_announced
+    }
+
+    /// Whether the other side reads no more, either: it is gone.
+    pub fn hung_up(&self) -> bool {
+        self.hung_up
+    }
+
+    /// Notes that writing or reading has failed: the other side is gone.
+    pub fn give_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    /// Tells the other side that no more will come.
+    pub fn shut_write(&self) {
+        // It fails only if the other side is gone, and then it is not needed.
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
+        };
+    }
+
+    /// Ends the connection.
+    pub fn close(mut self, registry: &Registry) {
+        // Fails for one that was never registered, which is as well.
+        let _ = registry.deregister(self.socket.source());
+    }
+}
+
+/// Says what `WouldBlock` means here: no event will come for it.
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(path).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => io::Error::other("its queue of connections is full"),
+        _ => error,
+    })
+}

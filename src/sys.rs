@@ -1,0 +1,149 @@
+//! The few system calls that std and the crates do not wrap. The only module
+//! with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The words of an error, without the number that Rust adds behind them.
+pub fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(_) => text.split(" (os error").next().unwrap_or(&text).to_string(),
+        None => text,
+    }
+}
+
+/// Raises the limit of open files to what the administrator allows and returns it.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit for the call to fill.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit, only read by the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// A pipe whose ends no child inherits: (read, write).
+pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [read, write] = ends;
+    // SAFETY: both descriptors were just made and belong to nobody else.
+    unsafe {
+        Ok((
+            std::fs::File::from_raw_fd(read),
+            std::fs::File::from_raw_fd(write),
+        ))
+    }
+}
+
+/// The process at the other end of a UNIX socket.
+pub fn peer_pid(socket: &impl AsRawFd) -> Option<i32> {
+    // SAFETY: ucred is plain data, for which zero bytes are a value.
+    let mut credentials: libc::ucred = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: pointer and length describe `credentials`; the descriptor lives for the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &mut length,
+        )
+    };
+    (result == 0).then_some(credentials.pid)
+}
+
+/// The group's number, or nothing if there is no such group.
+pub fn group_id(name: &str) -> Option<u32> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: `name` is a C string; the entry is used before any other call
+    // that could overwrite it, and no other thread runs yet when this is called.
+    unsafe {
+        let entry = libc::getgrnam(name.as_ptr());
+        entry.as_ref().map(|entry| entry.gr_gid)
+    }
+}
+
+/// `2026-11-20 17:52:24,739`, in local time. Asked for each line anew: a time
+/// zone offset that is kept is wrong after the change of summer time.
+pub fn local_time_stamp(since_epoch: Duration) -> String {
+    let seconds = libc::time_t::try_from(since_epoch.as_secs()).unwrap_or_default();
+    // SAFETY: tm is plain data, for which zero bytes are a value.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the call.
+    unsafe { libc::localtime_r(&seconds, &mut tm) };
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02},{:03}",
+        tm.tm_year + 1900,
+        tm.tm_mon + 1,
+        tm.tm_mday,
+        tm.tm_hour,
+        tm.tm_min,
+        tm.tm_sec,
+        since_epoch.subsec_millis()
+    )
+}
+
+/// The time of day, for [`local_time_stamp`].
+pub fn since_epoch() -> Duration {
+    UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn an_error_is_told_without_its_number() {
+        let error = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        assert_eq!(words(&error), "Connection refused");
+        assert_eq!(words(&io::Error::other("own words")), "own words");
+    }
+
+    #[test]
+    fn a_pipe_carries_bytes() {
+        let (mut read, mut write) = pipe().unwrap();
+        write.write_all(b"ok").unwrap();
+        drop(write);
+        let mut text = String::new();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "ok");
+    }
+
+    #[test]
+    fn the_peer_of_a_socket_pair_is_this_process() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(peer_pid(&one), Some(std::process::id() as i32));
+    }
+
+    #[test]
+    fn a_stamp_has_milliseconds() {
+        let stamp = local_time_stamp(Duration::from_millis(1_795_000_000_042));
+        assert!(
+            stamp.starts_with("2026-11-1") && stamp.ends_with(",042"),
+            "{stamp}"
+        );
+    }
+
+    #[test]
+    fn a_group_is_found_by_name() {
+        assert_eq!(group_id("root"), Some(0));
+        assert_eq!(group_id("no such group"), None);
+    }
+}
