@@ -165,8 +165,10 @@ mod tests {
 
     #[test]
     fn an_id_survives_packing() {
-        let mut slots = Slots::default();
-        slots.generation = u32::MAX - 1;
+        let mut slots = Slots {
+            generation: u32::MAX - 1,
+            ..Slots::default()
+        };
         for value in 0..4 {
             let id = slots.insert(value).unwrap();
             assert!(id.pack() < 1 << Id::<i32>::PACKED_BITS);

@@ -9,7 +9,6 @@ use crate::pool::{ChannelNo, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{Defect, Frame, Header};
 use crate::query::{Query, Stage};
-use crate::reactor::site::Service;
 use crate::slots::Id;
 use crate::stream::{Arrival, Stream, Target};
 use crate::sys;
@@ -45,18 +44,16 @@ impl Reactor {
         if let Some(place) = entry.channels.get_mut(no.index()) {
             *place = Some(id);
         }
-        let Service::Pooled(_, config) = &entry.service else {
-            return;
-        };
-        match &config.address {
-            Address::Unix(path) => {
+        match entry.address() {
+            None => {}
+            Some(Address::Unix(path)) => {
                 let target = Target::Unix(path.clone());
                 match Stream::connect(&target, self.poll.registry(), Who::Channel(id).token()) {
                     Ok(stream) => self.connecting(id, stream, Vec::new()),
                     Err(error) => self.lose(id, Loss::NotConnected(sys::words(&error))),
                 }
             }
-            Address::Tcp { host, .. } => match self.resolver.ask(host, id) {
+            Some(Address::Tcp { host, .. }) => match self.resolver.ask(host, id) {
                 Some(Ok(addresses)) => self.connect_to(id, &addresses),
                 Some(Err(why)) => self.lose(id, Loss::NotFound(why)),
                 None => {}
@@ -82,13 +79,8 @@ impl Reactor {
         let Some(channel) = self.channels.get(id) else {
             return;
         };
-        let Some(entry) = self.sites.get(channel.site) else {
-            return;
-        };
-        let Service::Pooled(_, config) = &entry.service else {
-            return;
-        };
-        let Address::Tcp { port, family, .. } = &config.address else {
+        let address = self.sites.get(channel.site).and_then(SiteEntry::address);
+        let Some(Address::Tcp { port, family, .. }) = address else {
             return;
         };
         let wanted = |address: &&IpAddr| *family == Family::Any || address.is_ipv6();
@@ -249,8 +241,8 @@ impl Reactor {
         let Some(channel) = self.channels.get_mut(id) else {
             return Next::Lose(Loss::Shutdown);
         };
-        if let Some(pool) = self.sites.get_mut(channel.site).and_then(SiteEntry::pool) {
-            pool.heard(self.now);
+        if let Some(policy) = self.sites.get_mut(channel.site).and_then(SiteEntry::policy) {
+            policy.heard(self.now);
         }
         let State::Busy(stream, exchange) = &mut channel.state else {
             return Next::Lose(Loss::Spoke);

@@ -174,7 +174,7 @@ impl Reactor {
         let refusal = match (&entry.service, client.turned_away) {
             (_, true) => Some(format!("Too many clients of site {}", entry.name)),
             (Service::Unusable(why), _) => Some(why.clone()),
-            (Service::Pooled(..), false) => None,
+            (Service::Pooled(_), false) => None,
         };
         if let Some(text) = refusal {
             return self.answer_unasked(id, style, BAD_GATEWAY, &text);

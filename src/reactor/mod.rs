@@ -280,8 +280,7 @@ impl Reactor {
 /// The kernel counts in milliseconds: rounded down, the loop would spin through the last one.
 fn rounded_up(at: Instant, now: Instant) -> Duration {
     let left = at.saturating_duration_since(now);
-    let spare = u32::from(left.subsec_nanos() % 1_000_000 > 0);
-    Duration::from_millis(left.as_millis() as u64 + u64::from(spare))
+    Duration::from_millis(left.as_nanos().div_ceil(1_000_000) as u64)
 }
 
 #[cfg(test)]

@@ -26,9 +26,11 @@ impl Reactor {
                     _ => continue,
                 }
             }
-            let Some(pool) = entry.pool() else { continue };
+            let Some(policy) = entry.policy() else {
+                continue;
+            };
             let mut actions = std::mem::take(&mut self.actions);
-            pool.handle(news.input, self.now, &mut actions);
+            policy.handle(news.input, self.now, &mut actions);
             for action in actions.drain(..) {
                 self.carry_out(news.site, action);
             }

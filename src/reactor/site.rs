@@ -2,7 +2,7 @@
 
 use super::{News, Reactor, Who};
 use crate::channel::Channel;
-use crate::config::SiteConfig;
+use crate::config::{Address, SiteConfig};
 use crate::listen::{Access, Listener};
 use crate::pool::{self, ChannelNo, Input, Settings};
 use crate::slots::Id;
@@ -18,9 +18,16 @@ const CLIENTS_OF_UNUSABLE: usize = 100;
 #[derive(Debug)]
 pub enum Service {
     /// Channels to the site.
-    Pooled(Box<pool::Site>, SiteConfig),
+    Pooled(Box<Pooled>),
     /// Nothing: what is configured for it cannot be used. The text says why.
     Unusable(String),
+}
+
+/// A site that is served.
+#[derive(Debug)]
+pub struct Pooled {
+    pub(super) policy: pool::Site,
+    pub(super) config: SiteConfig,
 }
 
 /// A site in the loop.
@@ -41,7 +48,7 @@ impl SiteEntry {
     /// How many clients it may have.
     pub(super) fn most_clients(&self) -> usize {
         match &self.service {
-            Service::Pooled(_, config) => config.max_clients,
+            Service::Pooled(pooled) => pooled.config.max_clients,
             Service::Unusable(_) => CLIENTS_OF_UNUSABLE,
         }
     }
@@ -52,9 +59,17 @@ impl SiteEntry {
     }
 
     /// Its policy, unless it has none.
-    pub(super) fn pool(&mut self) -> Option<&mut pool::Site> {
+    pub(super) fn policy(&mut self) -> Option<&mut pool::Site> {
         match &mut self.service {
-            Service::Pooled(pool, _) => Some(pool),
+            Service::Pooled(pooled) => Some(&mut pooled.policy),
+            Service::Unusable(_) => None,
+        }
+    }
+
+    /// Where it is reached, unless it is not served.
+    pub(super) fn address(&self) -> Option<&Address> {
+        match &self.service {
+            Service::Pooled(pooled) => Some(&pooled.config.address),
             Service::Unusable(_) => None,
         }
     }
@@ -72,8 +87,8 @@ impl Reactor {
                 (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
         let name = config.name.clone();
-        let pool = Box::new(pool::Site::new(settings, self.now, seed));
-        let service = Service::Pooled(pool, config);
+        let policy = pool::Site::new(settings, self.now, seed);
+        let service = Service::Pooled(Box::new(Pooled { policy, config }));
         let site = self.place(name, service, channels, path, access)?;
         self.news.push_back(News {
             site,
@@ -126,7 +141,7 @@ impl Reactor {
             return;
         };
         if timers::fired(&mut entry.armed, at) {
-            let due = entry.pool().and_then(|pool| pool.deadline());
+            let due = entry.policy().and_then(|policy| policy.deadline());
             if due.is_some_and(|due| due <= self.now) {
                 self.tell(id, Input::Due);
                 self.run_policy();
@@ -139,7 +154,7 @@ impl Reactor {
     /// Makes sure that the policy is reminded in time.
     pub(super) fn arm_site(&mut self, id: Id<SiteEntry>) {
         if let Some(entry) = self.sites.get_mut(id) {
-            let deadline = entry.pool().and_then(|pool| pool.deadline());
+            let deadline = entry.policy().and_then(|policy| policy.deadline());
             self.timers.arm(Who::Site(id), &mut entry.armed, deadline);
         }
     }
