@@ -20,6 +20,10 @@ pub const WINDOW: usize = 1024 * 1024;
 /// begun before it is: Checkmk's GUI gives a body 30 s once it has the header.
 const SOON: Duration = Duration::from_secs(10);
 
+/// A client that takes nothing for so long holds its channel no longer: the
+/// rest of its response is held for it, if there is memory.
+const STALLED: Duration = Duration::from_secs(1);
+
 /// A request that was received and not yet answered to its end.
 #[derive(Debug)]
 pub struct Query {
@@ -100,12 +104,12 @@ impl Query {
         let Some(response) = response else {
             return Ok(true);
         };
-        response.push(bytes, &mut write)?;
+        response.push(bytes, &mut write, now)?;
         if response.is_delivered() {
             return Ok(true);
         }
         let granted = response.reserve(memory, now);
-        response.flush(write)?;
+        response.flush(write, now)?;
         Ok(granted || response.is_delivered())
     }
 
@@ -165,6 +169,8 @@ pub struct Response {
     length: u64,
     arrived: u64,
     began: Instant,
+    /// When the client last took some of it.
+    last_taken: Instant,
     grant: Grant,
     reserved: usize,
     has_begun: bool,
@@ -179,6 +185,7 @@ impl Response {
             length,
             arrived: 0,
             began: now,
+            last_taken: now,
             grant: Grant::Nothing,
             reserved: 0,
             has_begun: false,
@@ -225,6 +232,23 @@ impl Response {
         !self.is_short()
     }
 
+    /// When its client counts as stalled, if it takes nothing until then.
+    pub fn stalls_at(&self) -> Option<Instant> {
+        (self.grant == Grant::PassOn && !self.is_complete()).then(|| self.last_taken + STALLED)
+    }
+
+    /// The client has stalled: what it has not taken is to be held. Without
+    /// memory the channel goes on waiting, and this is tried again later.
+    pub fn hold_the_rest(&mut self, budget: &mut Budget, now: Instant) {
+        let taken = self.arrived - (self.bytes.len() - self.taken) as u64;
+        let rest = usize::try_from(self.length - taken).unwrap_or(usize::MAX);
+        self.last_taken = now;
+        if budget.resize(self.reserved, rest) {
+            self.reserved = rest;
+            self.grant = Grant::Whole;
+        }
+    }
+
     /// How much more may be read now.
     pub fn room(&self) -> usize {
         match self.grant {
@@ -244,17 +268,17 @@ impl Response {
     pub fn push(
         &mut self,
         fresh: &[u8],
-        write: impl FnMut(&[u8]) -> io::Result<usize>,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        now: Instant,
     ) -> io::Result<()> {
         self.arrived += fresh.len() as u64;
         if !self.bytes.is_empty() || !self.may_pass() {
             self.keep(fresh);
-            return self.flush(write);
+            return self.flush(write, now);
         }
         // Nothing is held: what the client takes at once is never copied.
-        let mut write = write;
         let written = write(fresh)?;
-        self.has_begun |= written > 0;
+        self.note_taken(written, now);
         if let Some(rest) = fresh.get(written..) {
             self.keep(rest);
         }
@@ -268,7 +292,11 @@ impl Response {
     }
 
     /// Gives the client what it may have of what is held.
-    pub fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+    pub fn flush(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        now: Instant,
+    ) -> io::Result<()> {
         if !self.may_pass() {
             return Ok(());
         }
@@ -277,7 +305,7 @@ impl Response {
             return Ok(());
         }
         let written = write(held)?;
-        self.has_begun |= written > 0;
+        self.note_taken(written, now);
         self.taken += written;
         if self.taken == self.bytes.len() {
             self.bytes.clear();
@@ -300,6 +328,13 @@ impl Response {
     /// client has not got is paid for.
     pub fn can_leave_channel(&self) -> bool {
         self.is_complete() && self.grant != Grant::Nothing
+    }
+
+    fn note_taken(&mut self, bytes: usize, now: Instant) {
+        if bytes > 0 {
+            self.has_begun = true;
+            self.last_taken = now;
+        }
     }
 
     /// Only a complete response is begun, or one that is passed on.
@@ -347,11 +382,17 @@ mod tests {
         let mut response = Response::new(6, Instant::now());
         assert!(response.reserve(&mut budget, Instant::now()));
         response.push_header(b"he");
-        response.push(b"ad", taking(&mut seen, 99)).unwrap();
+        response
+            .push(b"ad", taking(&mut seen, 99), Instant::now())
+            .unwrap();
         assert!(!response.has_begun && !response.is_complete());
-        response.push(b"xy", taking(&mut seen, 4)).unwrap();
+        response
+            .push(b"xy", taking(&mut seen, 4), Instant::now())
+            .unwrap();
         assert!(response.is_complete() && !response.is_delivered());
-        response.flush(taking(&mut seen, 99)).unwrap();
+        response
+            .flush(taking(&mut seen, 99), Instant::now())
+            .unwrap();
         assert!(response.is_delivered());
         assert_eq!(seen, b"headxy");
         assert_eq!(response.reserved, 6);
@@ -379,11 +420,13 @@ mod tests {
         assert!(response.reserve(&mut budget, began));
         assert_eq!(response.room(), WINDOW);
         response
-            .push(&vec![b'x'; WINDOW], taking(&mut seen, 0))
+            .push(&vec![b'x'; WINDOW], taking(&mut seen, 0), began)
             .unwrap();
         assert_eq!(response.room(), 0);
         response.reserve(&mut budget, began + Duration::from_secs(seconds));
-        response.flush(taking(&mut seen, usize::MAX)).unwrap();
+        response
+            .flush(taking(&mut seen, usize::MAX), Instant::now())
+            .unwrap();
         (response, budget, seen)
     }
 
@@ -419,10 +462,31 @@ mod tests {
         let (mut response, ..) = after_one_window(LARGE, 100 * WINDOW, 0);
         let mut seen = Vec::new();
         response
-            .push(&vec![b'y'; WINDOW], taking(&mut seen, 10))
+            .push(&vec![b'y'; WINDOW], taking(&mut seen, 10), Instant::now())
             .unwrap();
         assert_eq!(response.room(), 10);
-        response.flush(taking(&mut seen, WINDOW / 2)).unwrap();
+        response
+            .flush(taking(&mut seen, WINDOW / 2), Instant::now())
+            .unwrap();
         assert_eq!(response.room(), 10 + WINDOW / 2);
+    }
+
+    #[test]
+    fn what_a_stalled_client_has_not_taken_is_held_for_it() {
+        let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
+        let stalls_at = response.stalls_at().unwrap();
+        response.hold_the_rest(&mut budget, stalls_at);
+        assert_eq!(response.room(), usize::MAX);
+        assert_eq!(budget.taken(), LARGE as usize - WINDOW);
+        assert_eq!(response.stalls_at(), None);
+    }
+
+    #[test]
+    fn without_memory_a_stalled_client_is_looked_at_again() {
+        let (mut response, mut budget, _) = after_one_window(LARGE, 3 * WINDOW, 0);
+        let stalls_at = response.stalls_at().unwrap();
+        response.hold_the_rest(&mut budget, stalls_at);
+        assert_eq!(response.room(), WINDOW);
+        assert_eq!(response.stalls_at(), Some(stalls_at + STALLED));
     }
 }

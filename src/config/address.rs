@@ -5,7 +5,7 @@ use super::checks::{self, Finding, UnknownKey, note_unknown};
 use super::types::{Address, Family, Tls};
 use super::value::{Node, Value};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Longest path that a UNIX socket can have, in bytes: the kernel's field holds 108 with the final zero.
 pub const MAX_SOCKET_PATH: usize = 107;
@@ -19,12 +19,12 @@ const FORMS: &str = "('tcp', {'address': (host, port)}), ('tcp6', {...}), ('unix
 /// Reads the value of the key `socket`. `local_core` is what `('local', None)` means.
 pub(super) fn from_node(
     node: &Node,
-    local_core: &std::path::Path,
+    local_core: &Path,
     unknown: &mut Vec<UnknownKey>,
 ) -> Result<Address, Finding> {
     let pair = match &node.value {
         // Check_MK 1.5 wrote None for the core of the own OMD site.
-        Value::None => return Ok(Address::Unix(local_core.to_path_buf())),
+        Value::None => return local(node, local_core),
         Value::Text(text) => return from_text(text).map_err(|text| Finding::new(node, text)),
         Value::Tuple(items) | Value::List(items) => items.as_slice(),
         _ => return Err(Finding::expected(node, FORMS)),
@@ -41,7 +41,7 @@ pub(super) fn from_node(
     // A number behind it makes even 'tcp' a host name: the form of Check_MK up to 1.5.
     match (kind.as_str(), &second.value) {
         (_, Value::Int(_)) => tcp(first, second, Family::Any, None),
-        ("local", Value::None) => Ok(Address::Unix(local_core.to_path_buf())),
+        ("local", Value::None) => local(node, local_core),
         ("local", _) => Err(Finding::expected(second, "None behind 'local'")),
         ("unix", _) => from_unix(second, unknown),
         ("tcp", _) => from_tcp(second, Family::Any, unknown),
@@ -92,6 +92,20 @@ pub(super) fn from_text(text: &str) -> Result<Address, String> {
     })
 }
 
+fn local(node: &Node, local_core: &Path) -> Result<Address, Finding> {
+    match local_core.as_os_str().len() {
+        0..=MAX_SOCKET_PATH => Ok(Address::Unix(local_core.to_path_buf())),
+        length => {
+            let text = format!("the core's own {}", too_long(length));
+            Err(Finding::new(node, text))
+        }
+    }
+}
+
+fn too_long(length: usize) -> String {
+    format!("UNIX socket has a path of {length} bytes; at most {MAX_SOCKET_PATH} are possible")
+}
+
 fn from_unix(node: &Node, unknown: &mut Vec<UnknownKey>) -> Result<Address, Finding> {
     const WANTED: &str = "{'path': '/path/to/socket'}";
     let dict = checks::dict(node, WANTED)?;
@@ -113,9 +127,7 @@ fn unix_path(text: &str) -> Result<PathBuf, String> {
     let path = absolute_path(text)?;
     match text.len() {
         0..=MAX_SOCKET_PATH => Ok(path),
-        length => Err(format!(
-            "the path of a UNIX socket has at most {MAX_SOCKET_PATH} bytes, this one has {length}"
-        )),
+        length => Err(format!("this {}", too_long(length))),
     }
 }
 
@@ -244,7 +256,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::config::{Source, read_variables};
-    use std::path::Path;
 
     fn read(text: &str) -> Result<Address, String> {
         let source = Source::new("a.mk", format!("x = {text}"));
@@ -384,6 +395,15 @@ mod tests {
             let message = read(&text).unwrap_err();
             assert!(message.contains(part), "{tls}: {message}");
         }
+    }
+
+    #[test]
+    fn a_core_in_a_folder_too_deep_is_refused() {
+        let variables = read_variables(&[Source::new("a.mk", "x = None")]).unwrap();
+        let node = variables.get("x").unwrap();
+        let core = |length: usize| from_node(node, Path::new(&"c".repeat(length)), &mut Vec::new());
+        assert!(core(MAX_SOCKET_PATH).is_ok());
+        assert!(core(MAX_SOCKET_PATH + 1).is_err());
     }
 
     #[test]

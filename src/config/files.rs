@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Largest file, 16 MiB; Checkmk's file of 600 sites has about 100 kB.
 pub const MAX_FILE_SIZE: u64 = 16 << 20;
 
+/// Bytes of all files together; the bound keeps a folder full of something else out of the memory.
+const MAX_TOTAL_SIZE: usize = 64 << 20;
+
 /// How deep `liveproxyd.d` may nest; Checkmk itself uses one level.
 const MAX_FOLDER_DEPTH: usize = 16;
 
@@ -35,14 +38,14 @@ pub fn find(etc_check_mk: &Path) -> Found {
     for name in ["liveproxy.mk", "liveproxyd.mk"] {
         found.read(&etc_check_mk.join(name), Absence::IsFine);
     }
-    found.read_folder(&etc_check_mk.join("liveproxyd.d"), MAX_FOLDER_DEPTH);
+    found.read_folder(&etc_check_mk.join("liveproxyd.d"), Subfolders::AreRead);
     found
 }
 
 /// The files `*.mk` of one folder, by the bytes of their paths, without its subfolders.
 pub fn find_in_folder(folder: &Path) -> Found {
     let mut found = Found::default();
-    found.read_folder(folder, 0);
+    found.read_folder(folder, Subfolders::AreLeftOut);
     found
 }
 
@@ -61,13 +64,30 @@ enum Absence {
     IsAProblem,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subfolders {
+    AreRead,
+    AreLeftOut,
+}
+
 impl Found {
     fn read(&mut self, path: &Path, absence: Absence) {
         match read_file(path) {
+            Ok(text) if self.total_size() + text.len() > MAX_TOTAL_SIZE => {
+                let text = format!(
+                    "cannot read {}: all files together are larger than {MAX_TOTAL_SIZE} bytes",
+                    path.display()
+                );
+                self.problems.push(Problem::without_place(text));
+            }
             Ok(text) => self.sources.push(Source::new(path, text)),
             Err(error) if error.kind() == ErrorKind::NotFound && absence == Absence::IsFine => {}
             Err(error) => self.problem(path, &error),
         }
+    }
+
+    fn total_size(&self) -> usize {
+        self.sources.iter().map(|source| source.text.len()).sum()
     }
 
     fn problem(&mut self, path: &Path, error: &io::Error) {
@@ -75,13 +95,14 @@ impl Found {
         self.problems.push(Problem::without_place(text));
     }
 
-    fn read_folder(&mut self, folder: &Path, depth: usize) {
+    fn read_folder(&mut self, folder: &Path, subfolders: Subfolders) {
         let mut walk = Walk {
             files: Vec::new(),
             visited: HashSet::new(),
             entries: 0,
+            subfolders,
         };
-        walk.folder(folder, depth, self);
+        walk.folder(folder, 0, self);
         let mut files = walk.files;
         files.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
         for file in files {
@@ -96,6 +117,7 @@ struct Walk {
     /// Folders by their real paths: a link may lead back to one.
     visited: HashSet<PathBuf>,
     entries: usize,
+    subfolders: Subfolders,
 }
 
 impl Walk {
@@ -145,11 +167,12 @@ impl Walk {
     }
 
     fn subfolder(&mut self, folder: &Path, depth: usize, found: &mut Found) {
-        match depth.checked_sub(1) {
-            Some(depth) => self.folder(folder, depth, found),
-            // No subfolders were asked for.
-            None if self.visited.len() == 1 => {}
-            None => {
+        match self.subfolders {
+            Subfolders::AreLeftOut => {}
+            Subfolders::AreRead if depth < MAX_FOLDER_DEPTH => {
+                self.folder(folder, depth + 1, found);
+            }
+            Subfolders::AreRead => {
                 let text = format!(
                     "cannot read {}: folders may be nested {MAX_FOLDER_DEPTH} deep, not deeper",
                     folder.display()
@@ -174,4 +197,160 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(message));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("# {file}\n")).unwrap();
+        }
+        folder
+    }
+
+    /// The files that were read, each proved by its content.
+    fn names(found: &Found) -> Vec<String> {
+        let text = |source: &Source| String::from_utf8(source.text.clone()).unwrap();
+        found
+            .sources
+            .iter()
+            .map(|source| text(source).trim_start_matches("# ").trim_end().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_files_of_a_site_come_in_their_order() {
+        let folder = folder(&[
+            "liveproxyd.mk",
+            "liveproxyd.d/b.mk",
+            "liveproxyd.d/wato/global.mk",
+            "liveproxyd.d/wato.mk",
+            "liveproxyd.d/a.mk",
+            "liveproxyd.d/Z.mk",
+            "liveproxyd.d/.hidden.mk",
+            "liveproxyd.d/.git/x.mk",
+            "liveproxyd.d/a.mk~",
+            "liveproxyd.d/README",
+            "liveproxy.mk",
+            "multisite.mk",
+        ]);
+        let found = find(folder.path());
+        assert_eq!(found.problems, []);
+        assert_eq!(
+            names(&found),
+            [
+                "liveproxy.mk",
+                "liveproxyd.mk",
+                "liveproxyd.d/Z.mk",
+                "liveproxyd.d/a.mk",
+                "liveproxyd.d/b.mk",
+                "liveproxyd.d/wato.mk",
+                "liveproxyd.d/wato/global.mk",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_file_is_optional() {
+        let empty = folder(&[]);
+        let found = find(empty.path());
+        assert_eq!((found.sources.len(), found.problems.len()), (0, 0));
+        let missing = find(&empty.path().join("nowhere"));
+        assert_eq!((missing.sources.len(), missing.problems.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_listed_file_must_exist() {
+        let folder = folder(&["b.mk", "a.mk"]);
+        let list = ["b.mk", "none.mk", "a.mk"].map(|name| folder.path().join(name));
+        let found = find_listed(&list);
+        assert_eq!(names(&found), ["b.mk", "a.mk"]);
+        assert_eq!(found.problems.len(), 1);
+        let text = found.problems[0].to_string();
+        assert!(text.contains("none.mk: No such file"), "{text}");
+    }
+
+    #[test]
+    fn one_folder_alone_is_read_without_its_subfolders() {
+        let folder = folder(&["b.mk", "a.mk", "sub/c.mk", "d.txt"]);
+        let found = find_in_folder(folder.path());
+        assert_eq!(names(&found), ["a.mk", "b.mk"]);
+        assert_eq!(found.problems, []);
+    }
+
+    #[test]
+    fn links_that_lead_in_a_circle_end() {
+        let folder = folder(&["liveproxyd.d/a/x.mk"]);
+        let below = folder.path().join("liveproxyd.d");
+        symlink(&below, below.join("a/back")).unwrap();
+        symlink(below.join("a"), below.join("b")).unwrap();
+        symlink(below.join("nowhere"), below.join("dangling.mk")).unwrap();
+        let found = find(folder.path());
+        assert_eq!(names(&found), ["liveproxyd.d/a/x.mk"]);
+        assert_eq!(found.problems, []);
+    }
+
+    #[test]
+    fn a_link_to_a_file_is_read() {
+        let folder = folder(&["real", "liveproxyd.d/a.mk"]);
+        let link = folder.path().join("liveproxyd.d/link.mk");
+        symlink(folder.path().join("real"), link).unwrap();
+        assert_eq!(names(&find(folder.path())), ["liveproxyd.d/a.mk", "real"]);
+    }
+
+    #[test]
+    fn folders_nested_too_deep_are_a_problem() {
+        let deep = |depth| format!("liveproxyd.d/{}x.mk", "d/".repeat(depth));
+        let within = folder(&[&deep(MAX_FOLDER_DEPTH)]);
+        let found = find(within.path());
+        assert_eq!((found.sources.len(), found.problems.len()), (1, 0));
+        let beyond = folder(&[&deep(MAX_FOLDER_DEPTH + 1)]);
+        let found = find(beyond.path());
+        assert_eq!((found.sources.len(), found.problems.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let folder = folder(&["liveproxyd.d/a.mk"]);
+        let socket = folder.path().join("liveproxyd.mk");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        fs::create_dir(folder.path().join("liveproxy.mk")).unwrap();
+        let found = find(folder.path());
+        assert_eq!(names(&found), ["liveproxyd.d/a.mk"]);
+        let texts: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(
+            texts
+                .iter()
+                .all(|text| text.ends_with("not a regular file")),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn files_larger_than_the_bounds_are_a_problem() {
+        let folder = folder(&[]);
+        let path = folder.path().join("big.mk");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_FILE_SIZE).unwrap();
+        assert_eq!(find_listed(std::slice::from_ref(&path)).problems, []);
+        let many = vec![path.clone(); 5];
+        let found = find_listed(&many);
+        assert_eq!((found.sources.len(), found.problems.len()), (4, 1));
+        file.set_len(MAX_FILE_SIZE + 1).unwrap();
+        let found = find_listed(&[path]);
+        assert_eq!(found.sources.len(), 0);
+        assert!(
+            found.problems[0].text.contains("larger than"),
+            "{:?}",
+            found.problems
+        );
+    }
 }

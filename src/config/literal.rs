@@ -1,10 +1,12 @@
 //! Values of Python as they are written: numbers, strings, tuples, lists, sets, dictionaries, earlier names.
 //! Computes nothing: whatever would need evaluation is refused by name. Knows no statement.
 
-use super::lexer::{Fault, Lexer, Token, too_large};
+use super::lexer::{Fault, Lexer, Token};
+use super::numbers::too_large;
+use super::operations::hash_of;
 use super::strings::Literal;
-use super::value::{At, Dict, HashKey, Node, Set, Value};
-use super::variables::{Path, Variables, unhashable};
+use super::value::{At, Dict, Node, Set, Value};
+use super::variables::{Path, Variables};
 
 /// The reserved words of Python.
 const KEYWORDS: [&str; 35] = [
@@ -355,7 +357,7 @@ impl<'t, 'v> Parser<'t, 'v> {
     }
 
     fn insert(&mut self, dict: &mut Dict, key: Node, value: Node) -> Result<(), Fault> {
-        let hash = HashKey::of(&key.value).map_err(|kind| unhashable(&key, kind))?;
+        let hash = hash_of(&key)?;
         let (at, words) = (key.at, key.value.in_words());
         if dict.insert(hash, key, value) {
             let text = format!(
@@ -374,7 +376,7 @@ impl<'t, 'v> Parser<'t, 'v> {
         }
         let mut set = Set::default();
         for item in items {
-            let hash = HashKey::of(&item.value).map_err(|kind| unhashable(&item, kind))?;
+            let hash = hash_of(&item)?;
             set.insert(hash, item);
         }
         self.node(Value::Set(set), at)

@@ -5,9 +5,9 @@
 //!   files     which files, in which order (the only part that touches the disk)
 //!     |         Source: path and bytes
 //!   source    encoding and line ends        -> text
-//!   lexer     with strings                  -> tokens
+//!   lexer     with strings and numbers      -> tokens
 //!   literal   values                        -> Node: value and place
-//!   reader    statements                    -> Variables, one set for all files
+//!   reader    statements, with operations   -> Variables, one set for all files
 //!     |         here everything is Python, and an error is a syntax error
 //!   sites     with settings, address, limits, conflicts
 //!     |         here everything is meaning; each site has its own errors
@@ -25,6 +25,8 @@ mod conflicts;
 mod lexer;
 mod limits;
 mod literal;
+mod numbers;
+mod operations;
 mod options;
 mod problem;
 mod reader;
@@ -61,3 +63,6 @@ pub fn read(sources: &[Source], surroundings: &Surroundings) -> Result<Config, P
     let variables = read_variables(sources)?;
     Ok(sites::check(&variables, surroundings))
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,28 +170,45 @@ impl<'t> Parser<'t, '_> {
             return Err(self.unexpected("'='"));
         }
         self.expect_op(":")?;
-        let mut depth = 0usize;
-        let mut length = 0usize;
-        loop {
-            match self.token {
-                Token::Op("[") => depth += 1,
-                Token::Op("]") => depth = depth.saturating_sub(1),
-                Token::Op("." | "|") | Token::Literal(Literal::Text(_)) => {}
-                Token::Op(",") if depth > 0 => {}
-                Token::Name(name) if name == "None" || !is_keyword(name) => {}
-                _ => break,
-            }
-            length += 1;
-            self.advance()?;
-        }
-        if length == 0 {
-            return Err(self.unexpected("a type"));
-        }
+        self.annotation()?;
         if !self.take_op("=")? {
             return Ok(());
         }
         let value = self.value_or_tuple()?;
         self.variables.assign(&target, value)
+    }
+
+    /// A type such as `dict[str, int] | None`. It means nothing here, but must be one.
+    fn annotation(&mut self) -> Result<(), Fault> {
+        loop {
+            self.annotation_part()?;
+            if !self.take_op("|")? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn annotation_part(&mut self) -> Result<(), Fault> {
+        match self.token {
+            Token::Literal(Literal::Text(_)) => return self.joined_literals().map(|_| ()),
+            Token::Name(name) if name == "None" || !is_keyword(name) => {}
+            _ => return Err(self.unexpected("a type")),
+        }
+        self.advance()?;
+        while self.take_op(".")? {
+            let Token::Name(_) = self.token else {
+                return Err(self.unexpected("a name"));
+            };
+            self.advance()?;
+        }
+        if !self.take_op("[")? {
+            return Ok(());
+        }
+        self.annotation()?;
+        while self.take_op(",")? {
+            self.annotation()?;
+        }
+        self.expect_op("]")
     }
 
     /// A statement that begins with `locals` or `globals`, which may be variables too.

@@ -49,6 +49,11 @@ impl Text {
         let refuse = |offset: usize, message: String| {
             problem_at(&path, &String::from_utf8_lossy(bytes), offset, message)
         };
+        if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
+            let message =
+                "a zero byte cannot stand in a configuration file; in a string, write \\0";
+            return Err(refuse(offset, message.to_string()));
+        }
         let coding = coding_line(bytes);
         let encoding = match &coding {
             None => Encoding::Utf8,
@@ -233,5 +238,7 @@ mod tests {
         assert!(decode(b"\xef\xbb\xbf# coding: latin-1\n").is_err());
         assert!(decode(b"# coding: ascii\nx = '\xc3\xa4'").is_err());
         assert!(decode(b"# coding: ascii\nx = 'a'").is_ok());
+        let message = decode(b"x = 'a\0'").unwrap_err();
+        assert!(message.starts_with("f.mk:1:7: a zero byte"), "{message}");
     }
 }

@@ -30,7 +30,7 @@ pub struct Node {
     /// Its first character.
     pub at: At,
     /// Which object this is in Python, for lists, sets and dictionaries; copies keep it. 0 for the others.
-    pub(super) identity: u32,
+    pub(super) identity: u64,
 }
 
 /// A literal of Python.

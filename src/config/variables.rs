@@ -5,10 +5,13 @@
 //! list, set and dictionary that became known under a second name is remembered as shared; a statement that would
 //! change a shared one in place is an error. So what is read is always what Python would have computed.
 
-use super::lexer::{Fault, MAX_DEPTH, too_deep};
+use super::lexer::Fault;
+use super::operations::{
+    check_depth, hash_of, item, item_mut, list_item, own_units, sum, total_units,
+};
 use super::problem::Problem;
 use super::source::Text;
-use super::value::{At, Dict, HashKey, Node, Value};
+use super::value::{At, Dict, Node, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Room for values in all files together; one value takes one unit, and one more for each 16 bytes of text.
@@ -43,8 +46,8 @@ pub struct Variables {
     all: Vec<Variable>,
     index: HashMap<String, usize>,
     /// Identities of lists, sets and dictionaries known in more than one place.
-    shared: HashSet<u32>,
-    next_identity: u32,
+    shared: HashSet<u64>,
+    next_identity: u64,
     units: usize,
     warnings: Vec<Problem>,
 }
@@ -118,7 +121,7 @@ impl Variables {
     pub(super) fn node(&mut self, value: Value, at: At) -> Node {
         let is_changeable = matches!(value, Value::List(_) | Value::Set(_) | Value::Dict(_));
         let identity = if is_changeable { self.next_identity } else { 0 };
-        self.next_identity += u32::from(is_changeable);
+        self.next_identity += u64::from(is_changeable);
         Node {
             value,
             at,
@@ -380,132 +383,4 @@ fn not_a(path: &Path, method: &str, wanted: &str, found: &Value) -> Fault {
             found.in_words()
         ),
     )
-}
-
-fn hash_of(key: &Node) -> Result<HashKey, Fault> {
-    HashKey::of(&key.value).map_err(|kind| unhashable(key, kind))
-}
-
-/// A key or set item that Python cannot hash.
-pub(super) fn unhashable(key: &Node, kind: &str) -> Fault {
-    Fault::plain(
-        key.at.offset,
-        format!(
-            "a {kind} cannot be the key of a dictionary or an item of a set; a string, number or tuple can"
-        ),
-    )
-}
-
-fn item<'n>(container: &'n Node, key: &Node) -> Result<&'n Node, Fault> {
-    match &container.value {
-        Value::Dict(dict) => dict.find(&hash_of(key)?).ok_or_else(|| no_such_key(key)),
-        Value::List(items) | Value::Tuple(items) => position(items.len(), key)
-            .and_then(|position| items.get(position))
-            .ok_or_else(|| no_such_key(key)),
-        other => Err(no_subscript(key, other)),
-    }
-}
-
-fn item_mut<'n>(container: &'n mut Node, key: &Node) -> Result<&'n mut Node, Fault> {
-    match &mut container.value {
-        Value::Dict(dict) => dict
-            .find_mut(&hash_of(key)?)
-            .ok_or_else(|| no_such_key(key)),
-        Value::List(items) | Value::Tuple(items) => list_item(items, key),
-        other => Err(no_subscript(key, other)),
-    }
-}
-
-fn list_item<'n>(items: &'n mut [Node], key: &Node) -> Result<&'n mut Node, Fault> {
-    position(items.len(), key)
-        .and_then(|position| items.get_mut(position))
-        .ok_or_else(|| no_such_key(key))
-}
-
-/// The position that a subscript means; negative ones count from the end.
-fn position(length: usize, key: &Node) -> Option<usize> {
-    let number = match key.value {
-        Value::Int(number) => number,
-        Value::Bool(truth) => i64::from(truth),
-        _ => return None,
-    };
-    match usize::try_from(number) {
-        Ok(position) => Some(position),
-        Err(_) => length.checked_sub(usize::try_from(number.unsigned_abs()).ok()?),
-    }
-}
-
-fn no_such_key(key: &Node) -> Fault {
-    let text = format!("there is no item {} here", key.value.in_words());
-    Fault::plain(key.at.offset, text)
-}
-
-fn no_subscript(key: &Node, container: &Value) -> Fault {
-    let text = format!(
-        "{} has no items to choose from by [...]",
-        container.in_words()
-    );
-    Fault::plain(key.at.offset, text)
-}
-
-/// The sum that `+=` computes for values that cannot change in place.
-fn sum(left: &Value, right: &Value) -> Option<Value> {
-    Some(match (left, right) {
-        (Value::Text(left), Value::Text(right)) => Value::Text(format!("{left}{right}")),
-        (Value::Bytes(left), Value::Bytes(right)) => {
-            Value::Bytes([left.as_slice(), right.as_slice()].concat())
-        }
-        (Value::Tuple(left), Value::Tuple(right)) => {
-            Value::Tuple(left.iter().chain(right).cloned().collect())
-        }
-        (Value::Float(left), right) => finite_sum(*left, as_float(right)?)?,
-        (left, Value::Float(right)) => finite_sum(as_float(left)?, *right)?,
-        (left, right) => Value::Int(as_whole(left)?.checked_add(as_whole(right)?)?),
-    })
-}
-
-fn finite_sum(left: f64, right: f64) -> Option<Value> {
-    let sum = left + right;
-    (!sum.is_nan()).then_some(Value::Float(sum))
-}
-
-fn as_whole(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(*number),
-        Value::Bool(truth) => Some(i64::from(*truth)),
-        _ => None,
-    }
-}
-
-fn as_float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Float(number) => Some(*number),
-        other => as_whole(other).map(|number| number as f64),
-    }
-}
-
-fn own_units(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => 1 + text.len() / 16,
-        Value::Bytes(bytes) => 1 + bytes.len() / 16,
-        _ => 1,
-    }
-}
-
-fn total_units(node: &Node) -> usize {
-    let children = node.value.children();
-    own_units(&node.value) + children.into_iter().map(total_units).sum::<usize>()
-}
-
-fn check_depth(node: &Node, above: usize, at: usize) -> Result<(), Fault> {
-    if above + depth_of(node) > MAX_DEPTH {
-        return Err(too_deep(at));
-    }
-    Ok(())
-}
-
-fn depth_of(node: &Node) -> usize {
-    let children = node.value.children();
-    let deepest = children.into_iter().map(|child| depth_of(child) + 1).max();
-    deepest.unwrap_or(0)
 }

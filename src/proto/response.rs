@@ -121,6 +121,17 @@ impl Frame {
         self.head.get(..self.have).unwrap_or_default()
     }
 
+    /// Whether what has come could be the beginning of a header.
+    pub fn may_be_header(&self) -> bool {
+        let fits = |(place, byte): (usize, &u8)| match place {
+            0..=2 => byte.is_ascii_digit(),
+            3 => *byte == b' ',
+            4..=14 => byte.is_ascii_digit() || *byte == b' ',
+            _ => true,
+        };
+        self.head().iter().enumerate().all(fits)
+    }
+
     /// The header, once it has come.
     pub fn header(&self) -> Option<Header> {
         self.body.map(|(header, _)| header)
@@ -224,6 +235,16 @@ mod tests {
             Err(Defect::NotAHeader)
         );
         assert_eq!(frame.head(), b"400: Unknown com");
+        for (bytes, may_be) in [
+            (&b"2"[..], true),
+            (b"200       ", true),
+            (b"40:", false),
+            (b"No", false),
+        ] {
+            let mut frame = Frame::default();
+            frame.take(bytes).unwrap();
+            assert_eq!(frame.may_be_header(), may_be);
+        }
         assert_eq!(
             Frame::default().take(b"200           1\nab"),
             Err(Defect::Surplus)

@@ -2,7 +2,7 @@
 //! sites answer.
 
 use super::{News, Reactor, SiteEntry, Who};
-use crate::channel::{Channel, Exchange, MOST_READS, Purpose, State};
+use crate::channel::{Channel, MOST_READS, Purpose, State};
 use crate::client::{Client, Parting};
 use crate::config::{Address, Family};
 use crate::pool::{ChannelNo, Input, Loss};
@@ -204,6 +204,7 @@ impl Reactor {
                 }
             }
         }
+        let client = query.as_ref().and_then(|query| query.client);
         let response = query.and_then(Query::response_mut);
         if let (Some(header), Some(0)) = (exchange.frame.header(), exchange.frame.left()) {
             // Complete since earlier, but nobody had room for it.
@@ -219,12 +220,15 @@ impl Reactor {
             .get_mut(..room)
             .filter(|place| !place.is_empty())
         else {
+            if let Some(client) = client {
+                self.arm_client(client);
+            }
             return false;
         };
         let next = match stream.read(place) {
             Ok(Arrival::Nothing) => return false,
             Ok(Arrival::Bytes(count)) => self.take_in(id, count),
-            Ok(Arrival::End) => Next::Lose(ended(exchange)),
+            Ok(Arrival::End) => Next::Lose(ended(&exchange.frame)),
             Err(error) => Next::Lose(Loss::Broken(sys::words(&error))),
         };
         match next {
@@ -455,11 +459,10 @@ impl Reactor {
 }
 
 /// What the end of the input means in the middle of an exchange.
-fn ended(exchange: &Exchange) -> Loss {
-    match exchange.frame.head() {
-        [] => Loss::Closed,
-        _ if exchange.frame.header().is_some() => Loss::Closed,
-        text => Loss::NotAHeader(shown(text)),
+fn ended(frame: &Frame) -> Loss {
+    match frame.may_be_header() {
+        true => Loss::Closed,
+        false => Loss::NotAHeader(shown(frame.head())),
     }
 }
 

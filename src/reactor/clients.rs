@@ -260,8 +260,9 @@ impl Reactor {
             return false;
         };
         let registry = self.poll.registry();
+        let now = self.now;
         if response
-            .flush(|bytes| client.stream.write(bytes, registry))
+            .flush(|bytes| client.stream.write(bytes, registry), now)
             .is_err()
         {
             client.stream.give_up();
@@ -272,6 +273,7 @@ impl Reactor {
         if let Some(channel) = channel {
             // It may have waited for room.
             self.channel_is_ready(channel);
+            self.arm_client(id);
             return false;
         }
         if !delivered {
@@ -347,24 +349,46 @@ impl Reactor {
                 self.answer_unasked(id, client.style(), 400, &text);
                 self.attend_client(id);
             }
-            State::Asking(_) => self.close_client(id, Parting::TooSlow),
+            State::Asking(query) => self.query_overdue(id, query),
             State::Leaving { .. } => self.close_client(id, Parting::Answered),
+        }
+    }
+
+    /// The client of a query takes too long.
+    fn query_overdue(&mut self, id: Id<Client>, query: Id<Query>) {
+        let Some(query) = self.queries.get_mut(query) else {
+            return;
+        };
+        match &mut query.stage {
+            Stage::Waiting => {}
+            Stage::Sent {
+                channel, response, ..
+            } => {
+                if let Some(response) = response {
+                    response.hold_the_rest(&mut self.responses, self.now);
+                }
+                let channel = *channel;
+                self.channel_is_ready(channel);
+                self.arm_client(id);
+            }
+            Stage::Answered { .. } => self.close_client(id, Parting::TooSlow),
         }
     }
 
     fn client_deadline(&self, id: Id<Client>) -> Option<Instant> {
         let client = self.clients.get(id)?;
         match client.state {
-            State::Asking(query) => match self.queries.get(query)?.stage {
-                Stage::Answered { deadline, .. } => Some(deadline),
-                // The policy sees to that.
-                Stage::Waiting | Stage::Sent { .. } => None,
+            State::Asking(query) => match &self.queries.get(query)?.stage {
+                Stage::Answered { deadline, .. } => Some(*deadline),
+                Stage::Sent { response, .. } => response.as_ref()?.stalls_at(),
+                Stage::Waiting => None,
             },
             State::Reading { .. } | State::Leaving { .. } => client.deadline(),
         }
     }
 
-    fn arm_client(&mut self, id: Id<Client>) {
+    /// Makes sure that the client is reminded in time.
+    pub(super) fn arm_client(&mut self, id: Id<Client>) {
         let deadline = self.client_deadline(id);
         if let Some(client) = self.clients.get_mut(id) {
             self.timers
