@@ -1,0 +1,336 @@
+//! The process itself: its command line, its start, its places on disk and its end.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use crate::pair::{BRISK, Pair, rewritten};
+use crate::support::client::kept_and_framed;
+use crate::support::daemon::{Origin, Run, signal};
+use crate::support::{Client, Daemon, FakeSite, Spec, awaited, eventually, site};
+
+/// An address at which nothing has to listen: these sites are never asked.
+const NOWHERE: &str = "('tcp', {'address': ('127.0.0.1', 9), 'tls': ('plain_text', {})})";
+
+const CONFIGURATION: &str = "etc/check_mk/liveproxyd.mk";
+
+fn check(config: &str) -> Run {
+    Daemon::builder().config(config).arg("-t").run()
+}
+
+#[test]
+fn checks_a_good_configuration() {
+    let text = format!(
+        "{}{}",
+        site("muc", Spec::text(NOWHERE), "'channels': 3"),
+        site("ber", Spec::text("('unix', {'path': '/run/ber'})"), "")
+    );
+    let run = check(&text);
+    assert_eq!(run.code(), 0, "{run:?}");
+    for word in ["muc", "ber", "127.0.0.1", "/run/ber", "channels"] {
+        assert!(run.stdout.contains(word), "no {word} in {run:?}");
+    }
+    assert!(!run.root.socket("muc").exists(), "a check must not listen");
+}
+
+#[test]
+fn checks_an_empty_configuration() {
+    for run in [check(""), Daemon::builder().arg("-t").run()] {
+        assert_eq!(run.code(), 0, "{run:?}");
+    }
+}
+
+#[test]
+fn names_the_place_of_every_error() {
+    let place = |run: &Run, line: usize, column: usize| {
+        let file = run.root.file(CONFIGURATION);
+        format!("{}:{line}:{column}: ", file.display())
+    };
+    let value = "sites = {\n  'muc': {'socket': ('127.0.0.1', 9),\n    'channels': 'many'}}\n";
+    let run = check(value);
+    assert_eq!(run.code(), 1, "{run:?}");
+    let printed = format!("{}{}", run.stdout, run.stderr);
+    let at = place(&run, 3, 17);
+    assert!(printed.contains(&at), "no {at} in {run:?}");
+    assert!(printed.contains("channels"), "{run:?}");
+
+    let syntax = "x = 1\ny = import os\n";
+    let run = check(syntax);
+    assert_eq!(run.code(), 1, "{run:?}");
+    let printed = format!("{}{}", run.stdout, run.stderr);
+    let file = run.root.file(CONFIGURATION);
+    let at = format!("{}:2:", file.display());
+    assert!(printed.contains(&at), "no {at} in {run:?}");
+}
+
+#[test]
+fn refuses_a_wrong_option_in_one_line() {
+    for arguments in [
+        vec!["--no-such-option"],
+        vec!["-Z"],
+        vec!["--root"],
+        vec!["stray"],
+    ] {
+        let builder = Daemon::builder().without_root();
+        let run = arguments
+            .iter()
+            .fold(builder, |builder, argument| builder.arg(argument))
+            .run();
+        assert_eq!(run.code(), 2, "{run:?}");
+        assert_eq!(run.stdout, "", "{run:?}");
+        // The reason on one line, the hint behind or below it.
+        assert!(run.stderr.lines().count() <= 2, "{run:?}");
+        assert!(run.stderr.contains("--help"), "{run:?}");
+    }
+}
+
+#[test]
+fn tells_its_version_and_its_options() {
+    for option in ["-V", "--version"] {
+        let run = Daemon::builder().without_root().arg(option).run();
+        assert_eq!(run.code(), 0, "{run:?}");
+        assert!(run.stdout.contains("liveproxyd"), "{run:?}");
+        assert!(run.stdout.contains(env!("CARGO_PKG_VERSION")), "{run:?}");
+    }
+    for option in ["-h", "--help"] {
+        let run = Daemon::builder().without_root().arg(option).run();
+        assert_eq!(run.code(), 0, "{run:?}");
+        for word in [
+            "--foreground",
+            "--check-config",
+            "--root",
+            "--demo",
+            "--site",
+        ] {
+            assert!(run.stdout.contains(word), "no {word} in {run:?}");
+        }
+    }
+}
+
+#[test]
+fn runs_sites_of_the_command_line_without_any_file() {
+    let tcp = FakeSite::start();
+    let unix = FakeSite::start_unix();
+    let daemon = Daemon::builder()
+        .arg("-s")
+        .arg(&format!("muc=tcp:127.0.0.1:{}", tcp.tcp().port()))
+        .arg("--site")
+        .arg(&format!("ber=unix:{}", unix.path().display()))
+        .start();
+    for name in ["muc", "ber"] {
+        let response = daemon.client(name).ask("GET hosts");
+        response.expect(rewritten("GET hosts", ""));
+    }
+    assert!(!daemon.root().join(CONFIGURATION).exists());
+    assert_eq!((tcp.requests().len(), unix.requests().len()), (1, 1));
+}
+
+#[test]
+fn ends_on_a_signal_and_takes_its_sockets_along() {
+    for name in ["TERM", "INT"] {
+        let mut pair = Pair::start("'channels': 2");
+        pair.site.await_ready(2);
+        let idle = pair.client();
+        idle.ask("GET hosts").expect(rewritten("GET hosts", ""));
+        let socket = pair.daemon.socket("muc");
+        assert!(socket.exists());
+        pair.daemon.signal(name);
+        let status = pair.daemon.await_end();
+        assert_eq!(status.code(), Some(0), "{status}");
+        assert!(!socket.exists(), "the socket is left behind");
+        assert!(idle.at_end());
+        pair.site.await_open(0);
+    }
+}
+
+#[test]
+fn runs_the_good_sites_beside_a_bad_one() {
+    let fake = FakeSite::start();
+    let text = format!(
+        "{}{}",
+        site("muc", &fake, BRISK),
+        site("ber", Spec::text(NOWHERE), "'channels': 'many'")
+    );
+    let daemon = Daemon::start(&text);
+    let client = daemon.client("muc");
+    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
+    let client = daemon.client("ber");
+    client.ask("GET hosts").expect_error(502, "channels");
+    let bare = daemon.client("ber");
+    bare.send("GET hosts\n\n");
+    assert!(bare.read_to_end().starts_with(b"502: "));
+    let warned = |line: &String| line.contains("ber") && line.contains("channels");
+    eventually("standard error names the bad site", || {
+        daemon.lines_of(Origin::Stderr).iter().any(warned)
+    });
+}
+
+#[test]
+fn does_not_start_when_no_site_is_good_or_the_syntax_is_wrong() {
+    for text in [
+        "sites = {'muc': \n".to_owned(),
+        site("muc", Spec::text(NOWHERE), "'channels': 0"),
+    ] {
+        for foreground in [true, false] {
+            let builder = Daemon::builder().config(&text);
+            let run = match foreground {
+                true => builder.arg("-g").run(),
+                false => builder.run(),
+            };
+            assert_eq!(run.code(), 1, "{run:?}");
+            assert!(run.stderr.contains("liveproxyd.mk:"), "{run:?}");
+            assert!(!run.root.socket("muc").exists());
+        }
+    }
+}
+
+#[test]
+fn logs_to_standard_output_in_the_foreground() {
+    let pair = Pair::start("");
+    let serving = format!("liveproxyd {} is serving 1 site", env!("CARGO_PKG_VERSION"));
+    let lines = pair.daemon.lines_of(Origin::Stdout);
+    let said = lines.iter().any(|line| line.contains(&serving));
+    assert!(said, "no {serving:?} in {lines:?}");
+    assert!(!pair.daemon.root().join("var/log/livepd.log").exists());
+}
+
+/// A start on the root of another daemon.
+fn start_beside(root: &Path) -> Run {
+    let root = root.display().to_string();
+    let builder = Daemon::builder().without_root();
+    builder.arg("--root").arg(&root).arg("-g").run()
+}
+
+#[test]
+fn refuses_to_start_beside_itself() {
+    let pair = Pair::start("");
+    let run = start_beside(pair.daemon.root());
+    assert_eq!(run.code(), 1, "{run:?}");
+    let pid = pair.daemon.pid().to_string();
+    assert!(run.stderr.contains(&pid), "no {pid} in {run:?}");
+    pair.expect_unharmed();
+}
+
+#[test]
+fn takes_no_offence_at_a_stale_pid_file() {
+    // A process that lives and is no daemon, one that cannot live, and nonsense.
+    for text in [
+        format!("{}\n", std::process::id()),
+        "4194999\n".to_owned(),
+        String::new(),
+        "x\n".to_owned(),
+    ] {
+        let fake = FakeSite::start();
+        let daemon = Daemon::builder()
+            .config(&site("muc", &fake, BRISK))
+            .file("tmp/run/liveproxyd.pid", &text)
+            .file("tmp/run/liveproxy/muc", "left behind by a crash")
+            .start();
+        let client = daemon.client("muc");
+        client.ask("GET hosts").expect(rewritten("GET hosts", ""));
+    }
+}
+
+/// Kills a daemon in the background by the id in its pid file, when a test ends early.
+struct Background {
+    root: PathBuf,
+}
+
+impl Background {
+    fn pid_file(&self) -> PathBuf {
+        self.root.join("tmp/run/liveproxyd.pid")
+    }
+
+    /// The process that runs, or nothing.
+    fn pid(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.pid_file()).ok()?;
+        let pid = text.trim().parse().ok()?;
+        self.runs(pid).then_some(pid)
+    }
+
+    /// Whether this id is a living daemon of this root, and not another process that got it.
+    fn runs(&self, pid: u32) -> bool {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let root = self.root.to_string_lossy().into_owned();
+        String::from_utf8_lossy(&line).contains(&root)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            signal(pid, "KILL");
+        }
+    }
+}
+
+#[test]
+fn returns_from_a_start_in_the_background_when_it_serves() {
+    let fake = FakeSite::start();
+    let run = Daemon::builder().config(&site("muc", &fake, BRISK)).run();
+    let background = Background {
+        root: run.root.path().to_owned(),
+    };
+    assert_eq!(run.code(), 0, "{run:?}");
+    // No waiting here: the sockets accept when the command has returned.
+    let client = Client::connect(run.root.socket("muc"));
+    let pid = background.pid().expect("a pid file that names a process");
+    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
+    let log = std::fs::read_to_string(run.root.file("var/log/livepd.log")).unwrap();
+    assert!(log.contains(" is serving "), "{log}");
+
+    signal(pid, "TERM");
+    eventually("the daemon ends", || !background.runs(pid));
+    assert!(
+        !background.pid_file().exists(),
+        "the pid file is left behind"
+    );
+    assert!(
+        !run.root.socket("muc").exists(),
+        "the socket is left behind"
+    );
+    assert!(client.at_end());
+}
+
+/// All sockets whose paths are printed in these lines.
+fn printed_sockets(lines: &[String]) -> BTreeSet<PathBuf> {
+    let is_end = |c: char| c.is_whitespace() || "'\"`,;:()=".contains(c);
+    let words = lines.iter().flat_map(|line| line.split(is_end));
+    let is_socket = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+    };
+    words
+        .filter(|word| word.starts_with('/') && is_socket(Path::new(word)))
+        .map(PathBuf::from)
+        .collect()
+}
+
+#[test]
+fn demonstrates_itself_and_leaves_nothing_behind() {
+    let place = tempfile::Builder::new().prefix("lpdemo").tempdir().unwrap();
+    let mut daemon = Daemon::builder()
+        .without_root()
+        .arg("--demo")
+        .env("TMPDIR", &place.path().display().to_string())
+        .launch();
+    let sockets = awaited("two sockets are printed", || {
+        let found = printed_sockets(&daemon.lines_of(Origin::Stdout));
+        (found.len() >= 2).then_some(found)
+    });
+    for socket in &sockets {
+        assert!(UnixStream::connect(socket).is_ok());
+        let client = Client::connect(socket);
+        client.send(kept_and_framed("GET hosts\nColumns: name"));
+        let response = client.read_response();
+        assert_eq!(response.code, 200, "{response:?}");
+        assert!(response.text().lines().count() > 1, "{response:?}");
+    }
+    let in_place = sockets.iter().all(|path| path.starts_with(place.path()));
+    assert!(in_place, "{sockets:?} are not in a directory of its own");
+    daemon.signal("INT");
+    let status = daemon.await_end();
+    assert_eq!(status.code(), Some(0), "{status}");
+    let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,16 @@
+//! The daemon between real sockets: clients on one side, a scripted fake site on the other.
+
+// A failed unwrap is the message a test needs.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod commands;
+mod fake_site;
+mod health;
+mod life;
+mod pair;
+mod pool;
+mod query;
