@@ -162,6 +162,11 @@ impl Stream {
             return Err(error);
         }
         match socket.peer_addr() {
+            // A port on this machine that nobody listens on can be handed out
+            // to the very socket that connects to it.
+            Ok(peer) if socket.local_addr().is_ok_and(|own| own == peer) => {
+                Err(ErrorKind::ConnectionRefused.into())
+            }
             Ok(_) => {
                 self.established = true;
                 Ok(true)

@@ -204,7 +204,7 @@ impl World {
         let owed = self.owed.remove(&query).expect("refused what is not owed");
         self.line.retain(|waiting| *waiting != query);
         match refusal {
-            Refusal::Busy { waited, .. } | Refusal::StillStarting { waited } => {
+            Refusal::Busy { waited, .. } | Refusal::NoChannel { waited } => {
                 assert_eq!(*waited, self.now - owed.arrived);
                 assert!(
                     *waited >= self.settings.channel_timeout,

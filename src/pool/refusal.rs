@@ -15,8 +15,8 @@ pub enum Refusal {
         /// When the next attempt begins; `None` while one is under way.
         next: Option<Duration>,
     },
-    /// The site has not answered anything since the daemon started.
-    StillStarting {
+    /// There was no channel in time, and it is not known yet whether there can be one.
+    NoChannel {
         /// How long the client waited.
         waited: Duration,
     },
@@ -58,8 +58,8 @@ impl Refusal {
                 let lasted = lasted.as_secs();
                 format!("Site {site} is not reachable: {cause} (for {lasted} s, {next})")
             }
-            Refusal::StillStarting { waited } => format!(
-                "Site {site} is not reachable: no answer yet (waited {:.1} s)",
+            Refusal::NoChannel { waited } => format!(
+                "Site {site} is not reachable: no channel is open yet (waited {:.1} s)",
                 waited.as_secs_f64()
             ),
             Refusal::Busy { channels, waited } => format!(

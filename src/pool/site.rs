@@ -460,12 +460,9 @@ impl Site {
 
     fn out_of_patience(&mut self, waiting: Waiting, now: Instant, out: &mut Vec<Action>) {
         let waited = now.saturating_duration_since(waiting.since);
-        let refusal = match self.condition {
-            Condition::Starting => Refusal::StillStarting { waited },
-            Condition::Ready | Condition::Busy | Condition::Dead { .. } => Refusal::Busy {
-                channels: self.open_channels(),
-                waited,
-            },
+        let refusal = match self.open_channels() {
+            0 => Refusal::NoChannel { waited },
+            channels => Refusal::Busy { channels, waited },
         };
         out.push(Action::Refuse(waiting.query, refusal));
         if let Condition::Ready = self.condition {

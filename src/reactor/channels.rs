@@ -412,9 +412,12 @@ impl Reactor {
     ) -> Option<(Id<SiteEntry>, ChannelNo, Option<Purpose>)> {
         let channel = self.channels.remove(id)?;
         let (site, no) = (channel.site, channel.no);
-        let level = match channel.is_proved && *loss != Loss::SiteDead {
-            true => log::Level::Info,
-            false => log::Level::Debug,
+        // A query that costs its channel is no event of the site's, and the
+        // death of a site is one line.
+        let level = match loss {
+            Loss::OutOfStep(_) | Loss::Abandoned | Loss::SiteDead => log::Level::Debug,
+            _ if !channel.is_proved => log::Level::Debug,
+            _ => log::Level::Info,
         };
         log::log!(
             level,

@@ -11,6 +11,7 @@ use crate::reactor::site::Service;
 use crate::slots::Id;
 use crate::stream::Stream;
 use crate::sys;
+use crate::timers;
 use mio::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ const MOST_ACCEPTED: usize = 64;
 /// Clients over the limit that are let in to be told so; above this they are
 /// closed without a word.
 const MOST_TURNED_AWAY: usize = 64;
+
+/// What a client is told when the memory for requests is used up.
+const NO_MEMORY: &str = "The proxy has no memory left for requests";
 
 /// After a failed accept, mostly for want of descriptors, the next is tried then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -45,13 +49,24 @@ impl Reactor {
                 }
             }
         }
-        self.ready.push_back(Who::Site(site));
+        self.ready.push_back(Who::Listener(site));
     }
 
     fn accept_later(&mut self, site: Id<SiteEntry>) {
-        let at = self.now + ACCEPT_PAUSE;
-        self.timers
-            .arm(Who::Site(site), &mut Default::default(), Some(at));
+        if let Some(entry) = self.sites.get_mut(site) {
+            let at = self.now + ACCEPT_PAUSE;
+            self.timers
+                .arm(Who::Listener(site), &mut entry.pause, Some(at));
+        }
+    }
+
+    /// The pause in accepting is over.
+    pub(super) fn accept_again(&mut self, site: Id<SiteEntry>, at: Instant) {
+        if let Some(entry) = self.sites.get_mut(site)
+            && timers::fired(&mut entry.pause, at)
+        {
+            self.ready.push_back(Who::Listener(site));
+        }
     }
 
     fn let_in(&mut self, site: Id<SiteEntry>, socket: UnixStream) {
@@ -110,8 +125,8 @@ impl Reactor {
         };
         let heard = client.listen(&mut self.scratch, self.limits.max_query);
         if !self.requests.resize(client.charged, client.held()) {
-            let text = "the proxy has no memory left for requests";
-            self.answer_unasked(id, Style::default(), BAD_GATEWAY, text);
+            let style = client.style();
+            self.answer_unasked(id, style, BAD_GATEWAY, NO_MEMORY);
             return true;
         }
         client.charged = client.held();
@@ -178,6 +193,9 @@ impl Reactor {
         };
         if let Some(text) = refusal {
             return self.answer_unasked(id, style, BAD_GATEWAY, &text);
+        }
+        if !self.requests.take(request.bytes.len()) {
+            return self.answer_unasked(id, style, BAD_GATEWAY, NO_MEMORY);
         }
         let query = Query {
             site,
@@ -399,6 +417,7 @@ impl Reactor {
     /// Forgets a query and gives back what it held.
     pub(super) fn end_query(&mut self, id: Id<Query>) {
         if let Some(query) = self.queries.remove(id) {
+            self.requests.give_back(query.request.bytes.len());
             self.release(query.reserved());
         }
     }

@@ -40,8 +40,10 @@ const NAMES: Token = Token(usize::MAX - 1);
 /// Somebody who has a socket, or a deadline, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
-    /// A site: its listening socket, and the deadline of its policy.
+    /// A site's policy, which has a deadline.
     Site(Id<SiteEntry>),
+    /// A site's listening socket.
+    Listener(Id<SiteEntry>),
     Client(Id<Client>),
     Channel(Id<Channel>),
 }
@@ -50,8 +52,9 @@ impl Who {
     fn token(self) -> Token {
         let (kind, id) = match self {
             Who::Site(id) => (0, id.pack()),
-            Who::Client(id) => (1, id.pack()),
-            Who::Channel(id) => (2, id.pack()),
+            Who::Listener(id) => (1, id.pack()),
+            Who::Client(id) => (2, id.pack()),
+            Who::Channel(id) => (3, id.pack()),
         };
         Token((kind << Id::<()>::PACKED_BITS | id) as usize)
     }
@@ -61,8 +64,9 @@ impl Who {
         let id = bits & ((1 << Id::<()>::PACKED_BITS) - 1);
         match bits >> Id::<()>::PACKED_BITS {
             0 => Some(Who::Site(Id::unpack(id))),
-            1 => Some(Who::Client(Id::unpack(id))),
-            2 => Some(Who::Channel(Id::unpack(id))),
+            1 => Some(Who::Listener(Id::unpack(id))),
+            2 => Some(Who::Client(Id::unpack(id))),
+            3 => Some(Who::Channel(Id::unpack(id))),
             _ => None,
         }
     }
@@ -92,6 +96,7 @@ pub struct Reactor {
     /// Kept between turns for its room.
     actions: Vec<Action>,
     resolver: Resolver<Id<Channel>>,
+    names_answered: bool,
     /// Memory for requests that are not complete.
     requests: Budget,
     /// Memory for responses.
@@ -128,6 +133,7 @@ impl Reactor {
             news: VecDeque::new(),
             actions: Vec::new(),
             resolver: Resolver::new(waker),
+            names_answered: false,
             requests: Budget::new(limits.request_buffer),
             responses: Budget::new(limits.response_buffer),
             short: VecDeque::new(),
@@ -163,12 +169,15 @@ impl Reactor {
         for event in events.iter() {
             self.note(event);
         }
+        if std::mem::take(&mut self.names_answered) {
+            self.names_found();
+        }
         self.remind();
         // Whoever becomes ready from here on has its turn in the next round:
         // nobody can keep the loop from looking at the others.
         for _ in 0..self.ready.len() {
             match self.ready.pop_front() {
-                Some(Who::Site(id)) => self.accept(id),
+                Some(Who::Listener(id)) => self.accept(id),
                 Some(Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.is_ready = false;
@@ -181,7 +190,7 @@ impl Reactor {
                         self.attend_channel(id);
                     }
                 }
-                None => break,
+                Some(Who::Site(_)) | None => {}
             }
         }
         Ok(())
@@ -191,9 +200,10 @@ impl Reactor {
     fn note(&mut self, event: &Event) {
         match event.token() {
             SIGNALS => self.take_signals(),
-            NAMES => self.names_found(),
+            // The answers wait until every event is noted.
+            NAMES => self.names_answered = true,
             token => match Who::of(token) {
-                Some(Who::Site(id)) => self.ready.push_back(Who::Site(id)),
+                Some(who @ Who::Listener(_)) => self.ready.push_back(who),
                 Some(Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.stream.mark(event);
@@ -208,7 +218,7 @@ impl Reactor {
                         self.channel_is_ready(id);
                     }
                 }
-                None => {}
+                Some(Who::Site(_)) | None => {}
             },
         }
     }
@@ -247,6 +257,7 @@ impl Reactor {
                         self.remind_client(id);
                     }
                 }
+                Who::Listener(id) => self.accept_again(id, at),
                 Who::Channel(_) => {}
             }
         }

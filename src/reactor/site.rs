@@ -41,7 +41,10 @@ pub struct SiteEntry {
     pub(super) channels: Vec<Option<Id<Channel>>>,
     /// Clients that are connected to it.
     pub(super) clients: usize,
+    /// Reminder of the policy's deadline.
     armed: Armed,
+    /// Reminder of the end of a pause in accepting.
+    pub(super) pause: Armed,
 }
 
 impl SiteEntry {
@@ -125,17 +128,18 @@ impl Reactor {
             channels: vec![None; channels],
             clients: 0,
             armed: Armed::default(),
+            pause: Armed::default(),
         };
         let full = || io::Error::other("too many sites");
         let id = self.sites.insert(entry).ok_or_else(full)?;
         if let Some(entry) = self.sites.get_mut(id) {
-            let token = Who::Site(id).token();
+            let token = Who::Listener(id).token();
             entry.listener.register(self.poll.registry(), token)?;
         }
         Ok(id)
     }
 
-    /// A reminder came, for the policy or for a listener that had to pause.
+    /// The policy's time may have come.
     pub(super) fn remind_site(&mut self, id: Id<SiteEntry>, at: Instant) {
         let Some(entry) = self.sites.get_mut(id) else {
             return;
