@@ -1,11 +1,9 @@
 //! A channel: one connection to a site, over which one request at a time goes
 //! out and one response comes back. Knows queries only by id and clients not at all.
 
+use crate::ids::{QueryId, SiteId};
 use crate::pool::ChannelNo;
 use crate::proto::response::Frame;
-use crate::query::Query;
-use crate::reactor::SiteEntry;
-use crate::slots::Id;
 use crate::stream::{Arrival, Stream};
 use mio::Registry;
 use std::io;
@@ -21,7 +19,7 @@ pub enum Purpose {
     /// To see that the site lives.
     Heartbeat,
     /// To answer a client, or to have a command executed.
-    Query(Id<Query>),
+    Query(QueryId),
 }
 
 /// One request and its response.
@@ -52,7 +50,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Channel {
     /// The site it leads to.
-    pub site: Id<SiteEntry>,
+    pub site: SiteId,
     /// Its number within the site.
     pub no: ChannelNo,
     /// When it began.
@@ -69,7 +67,7 @@ pub struct Channel {
 
 impl Channel {
     /// A channel that has only a number yet.
-    pub fn new(site: Id<SiteEntry>, no: ChannelNo, now: Instant) -> Self {
+    pub fn new(site: SiteId, no: ChannelNo, now: Instant) -> Self {
         Channel {
             site,
             no,

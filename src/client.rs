@@ -2,10 +2,8 @@
 //! answered strictly in order, so it has one query at a time; what it has
 //! written behind that waits here. Knows queries only by id, and channels not at all.
 
+use crate::ids::{QueryId, SiteId};
 use crate::proto::request::{Framer, Step, Style};
-use crate::query::Query;
-use crate::reactor::SiteEntry;
-use crate::slots::Id;
 use crate::stream::{Arrival, Stream};
 use crate::timers::Armed;
 use std::time::{Duration, Instant};
@@ -60,7 +58,7 @@ pub enum State {
         since: Option<Instant>,
     },
     /// Its query is on its way.
-    Asking(Id<Query>),
+    Asking(QueryId),
     /// It has got its last answer; what it still sends is dropped.
     Leaving {
         /// For how long.
@@ -83,7 +81,7 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Client {
     /// The site it is connected to.
-    pub site: Id<SiteEntry>,
+    pub site: SiteId,
     /// Its connection.
     pub stream: Stream,
     /// What it is at.
@@ -105,7 +103,7 @@ pub struct Client {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(site: Id<SiteEntry>, stream: Stream, turned_away: bool, now: Instant) -> Self {
+    pub fn new(site: SiteId, stream: Stream, turned_away: bool, now: Instant) -> Self {
         Client {
             site,
             stream,

@@ -61,6 +61,7 @@ pub mod listen;
 pub mod resolve;
 pub mod stream;
 
+pub mod ids;
 pub mod memory;
 pub mod slots;
 pub mod timers;

@@ -94,8 +94,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             report.fail(&text);
         }
     };
+    let plural = if sites == 1 { "" } else { "s" };
     log::info!(
-        "liveproxyd {} is serving {sites} sites",
+        "liveproxyd {} is serving {sites} site{plural}",
         env!("CARGO_PKG_VERSION")
     );
     report.ready();

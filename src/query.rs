@@ -2,13 +2,10 @@
 //! channels come and go; the response buffer belongs to the query, so a slow
 //! client does not hold the channel and a lost channel does not cut the client.
 
-use crate::channel::Channel;
-use crate::client::Client;
+use crate::ids::{ChannelId, ClientId, SiteId};
 use crate::memory::Budget;
 use crate::proto::request::Request;
 use crate::proto::response::{HEADER_LEN, Piece};
-use crate::reactor::SiteEntry;
-use crate::slots::Id;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -28,10 +25,10 @@ const STALLED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Query {
     /// The site it is for.
-    pub site: Id<SiteEntry>,
+    pub site: SiteId,
     /// Who wants the answer. A command outlives its client; of another query
     /// without one, the rest of the response is read and dropped.
-    pub client: Option<Id<Client>>,
+    pub client: Option<ClientId>,
     /// What is sent, and how it is to be answered.
     pub request: Request,
     /// How far it has come.
@@ -46,7 +43,7 @@ pub enum Stage {
     /// It was given to a channel, and the response is on its way.
     Sent {
         /// Which channel.
-        channel: Id<Channel>,
+        channel: ChannelId,
         /// The end of its life.
         deadline: Instant,
         /// The response, from its header on.

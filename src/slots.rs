@@ -9,37 +9,37 @@
 use slab::Slab;
 use std::marker::PhantomData;
 
-/// Names one `T` for as long as it lives.
-pub struct Id<T> {
+/// Names one thing of the kind `K` for as long as it lives.
+pub struct Id<K> {
     index: u32,
     generation: u32,
-    of: PhantomData<fn() -> T>,
+    of: PhantomData<fn() -> K>,
 }
 
-// Derived, these would ask the same of `T`.
-impl<T> Clone for Id<T> {
+// Derived, these would ask the same of `K`.
+impl<K> Clone for Id<K> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Id<T> {}
-impl<T> PartialEq for Id<T> {
+impl<K> Copy for Id<K> {}
+impl<K> PartialEq for Id<K> {
     fn eq(&self, other: &Self) -> bool {
         (self.index, self.generation) == (other.index, other.generation)
     }
 }
-impl<T> Eq for Id<T> {}
-impl<T> PartialOrd for Id<T> {
+impl<K> Eq for Id<K> {}
+impl<K> PartialOrd for Id<K> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl<T> Ord for Id<T> {
+impl<K> Ord for Id<K> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.index, self.generation).cmp(&(other.index, other.generation))
     }
 }
-impl<T> std::fmt::Debug for Id<T> {
+impl<K> std::fmt::Debug for Id<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.index, self.generation)
     }
@@ -49,7 +49,7 @@ impl<T> std::fmt::Debug for Id<T> {
 /// of a packed id to whoever packs it.
 const MAX_INDEX: u32 = 1 << 24;
 
-impl<T> Id<T> {
+impl<K> Id<K> {
     /// Bits that [`Id::pack`] uses, counted from the lowest.
     pub const PACKED_BITS: u32 = 56;
 
@@ -59,7 +59,7 @@ impl<T> Id<T> {
     }
 
     /// The id that [`Id::pack`] made `packed` of; any other number gives an id
-    /// that finds nothing or, at worst, a live `T`.
+    /// that finds nothing or, at worst, something alive.
     pub fn unpack(packed: u64) -> Self {
         Id {
             index: (packed & u64::from(MAX_INDEX - 1)) as u32,
@@ -70,23 +70,25 @@ impl<T> Id<T> {
 }
 
 /// A slab whose places have generations.
-pub struct Slots<T> {
+pub struct Slots<K, T> {
     slab: Slab<(u32, T)>,
     generation: u32,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl<T> Default for Slots<T> {
+impl<K, T> Default for Slots<K, T> {
     fn default() -> Self {
         Slots {
             slab: Slab::new(),
             generation: 0,
+            kind: PhantomData,
         }
     }
 }
 
-impl<T> Slots<T> {
+impl<K, T> Slots<K, T> {
     /// Puts in what `make` makes, or nothing if all places are taken.
-    pub fn insert_with(&mut self, make: impl FnOnce(Id<T>) -> T) -> Option<Id<T>> {
+    pub fn insert_with(&mut self, make: impl FnOnce(Id<K>) -> T) -> Option<Id<K>> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.slab.vacant_entry();
         let id = Id {
@@ -101,24 +103,24 @@ impl<T> Slots<T> {
     }
 
     /// Puts `value` in, or nothing if all places are taken.
-    pub fn insert(&mut self, value: T) -> Option<Id<T>> {
+    pub fn insert(&mut self, value: T) -> Option<Id<K>> {
         self.insert_with(|_| value)
     }
 
     /// The one that `id` names, if it still lives.
-    pub fn get(&self, id: Id<T>) -> Option<&T> {
+    pub fn get(&self, id: Id<K>) -> Option<&T> {
         let (generation, value) = self.slab.get(id.index as usize)?;
         (*generation == id.generation).then_some(value)
     }
 
     /// The one that `id` names, if it still lives.
-    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, id: Id<K>) -> Option<&mut T> {
         let (generation, value) = self.slab.get_mut(id.index as usize)?;
         (*generation == id.generation).then_some(value)
     }
 
     /// Takes the one that `id` names out.
-    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+    pub fn remove(&mut self, id: Id<K>) -> Option<T> {
         self.get(id)?;
         let (_, value) = self.slab.try_remove(id.index as usize)?;
         Some(value)
@@ -135,7 +137,7 @@ impl<T> Slots<T> {
     }
 
     /// All that live.
-    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Id<K>, &T)> {
         self.slab.iter().map(|(index, (generation, value))| {
             let id = Id {
                 index: index as u32,
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_id_does_not_find_the_next_tenant_of_its_place() {
-        let mut slots = Slots::default();
+        let mut slots: Slots<(), &str> = Slots::default();
         let first = slots.insert("first").unwrap();
         assert_eq!(slots.remove(first), Some("first"));
         let second = slots.insert("second").unwrap();
@@ -165,13 +167,13 @@ mod tests {
 
     #[test]
     fn an_id_survives_packing() {
-        let mut slots = Slots {
+        let mut slots: Slots<(), i32> = Slots {
             generation: u32::MAX - 1,
             ..Slots::default()
         };
         for value in 0..4 {
             let id = slots.insert(value).unwrap();
-            assert!(id.pack() < 1 << Id::<i32>::PACKED_BITS);
+            assert!(id.pack() < 1 << Id::<()>::PACKED_BITS);
             assert_eq!(Id::unpack(id.pack()), id);
             assert_eq!(slots.get(Id::unpack(id.pack())), Some(&value));
         }

@@ -7,8 +7,9 @@
 #![allow(clippy::unwrap_used)]
 
 use liveproxyd::config::{Heartbeat, HeartbeatTimeout};
+use liveproxyd::ids::QueryId;
 use liveproxyd::pool::{
-    Action, CONNECT_TIMEOUT, ChannelNo, Input, Loss, QueryId, Refusal, Settings, Site, State,
+    Action, CONNECT_TIMEOUT, ChannelNo, Input, Loss, Refusal, Settings, Site, State,
 };
 use liveproxyd::proto::request::Kind;
 use std::collections::BTreeMap;
@@ -299,7 +300,7 @@ impl World {
     }
 
     fn arrive(&mut self) {
-        let query = QueryId(self.next_query);
+        let query = QueryId::unpack(self.next_query);
         self.next_query += 1;
         let kind = if self.random.chance(10) {
             Kind::Command
@@ -504,7 +505,11 @@ fn a_silent_site_is_dead_after_the_connect_timeout() {
     site.handle(Input::Due, start, &mut actions);
     assert_eq!(actions, [Action::Open(ChannelNo(0))]);
     site.handle(Input::Connected(ChannelNo(0)), start, &mut actions);
-    site.handle(Input::Arrived(QueryId(1), Kind::Get), start, &mut actions);
+    site.handle(
+        Input::Arrived(QueryId::unpack(1), Kind::Get),
+        start,
+        &mut actions,
+    );
     actions.clear();
     let late = start + CONNECT_TIMEOUT;
     site.handle(Input::Due, late, &mut actions);
@@ -536,7 +541,11 @@ fn a_query_for_a_dead_site_starts_an_attempt_at_most_every_connect_retry() {
     for (wait, attempt) in [(3, false), (1, true), (0, false), (3, false), (1, true)] {
         now += Duration::from_secs(wait);
         actions.clear();
-        site.handle(Input::Arrived(QueryId(1), Kind::Get), now, &mut actions);
+        site.handle(
+            Input::Arrived(QueryId::unpack(1), Kind::Get),
+            now,
+            &mut actions,
+        );
         let opened = actions.contains(&Action::Open(ChannelNo(0)));
         assert_eq!(opened, attempt, "{actions:?}");
         assert!(matches!(actions.last(), Some(Action::Refuse(..))));

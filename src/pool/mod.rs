@@ -10,13 +10,10 @@ mod site;
 pub use refusal::Refusal;
 pub use site::{CONNECT_TIMEOUT, Settings, Site};
 
+use crate::ids::QueryId;
 use crate::proto::request::Kind;
 use std::fmt;
 use std::time::{Duration, Instant};
-
-/// Names a query towards the policy, which never looks inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueryId(pub u64);
 
 /// A channel's number within its site, from 0; used again when it was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,9 @@
 //! place where any of these changes. Must not know what a channel is made of.
 
 use super::health::Health;
-use super::{Action, Change, ChannelNo, Input, Loss, QueryId, Refusal, State};
+use super::{Action, Change, ChannelNo, Input, Loss, Refusal, State};
 use crate::config::{Heartbeat, SiteConfig};
+use crate::ids::QueryId;
 use crate::proto::request::Kind;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -3,13 +3,13 @@
 
 use super::{News, Reactor, SiteEntry, Who};
 use crate::channel::{Channel, MOST_READS, Purpose, State};
-use crate::client::{Client, Parting};
+use crate::client::Parting;
 use crate::config::{Address, Family};
+use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
 use crate::pool::{ChannelNo, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{Defect, Frame, Header};
 use crate::query::{Query, Stage};
-use crate::slots::Id;
 use crate::stream::{Arrival, Stream, Target};
 use crate::sys;
 use std::io;
@@ -35,7 +35,7 @@ enum Next {
 }
 
 impl Reactor {
-    pub(super) fn open_channel(&mut self, site: Id<SiteEntry>, no: ChannelNo) {
+    pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
         let channel = Channel::new(site, no, self.now);
         let (Some(id), Some(entry)) = (self.channels.insert(channel), self.sites.get_mut(site))
         else {
@@ -75,7 +75,7 @@ impl Reactor {
     }
 
     /// Tries the addresses of a site's host, one after another.
-    fn connect_to(&mut self, id: Id<Channel>, found: &[IpAddr]) {
+    fn connect_to(&mut self, id: ChannelId, found: &[IpAddr]) {
         let Some(channel) = self.channels.get(id) else {
             return;
         };
@@ -100,7 +100,7 @@ impl Reactor {
     /// Tries the last of `addresses`; `failed` is what the one before failed with.
     fn connect_next(
         &mut self,
-        id: Id<Channel>,
+        id: ChannelId,
         mut addresses: Vec<SocketAddr>,
         mut failed: Option<io::Error>,
     ) {
@@ -115,7 +115,7 @@ impl Reactor {
         self.lose(id, Loss::NotConnected(words));
     }
 
-    fn connecting(&mut self, id: Id<Channel>, stream: Stream, others: Vec<SocketAddr>) {
+    fn connecting(&mut self, id: ChannelId, stream: Stream, others: Vec<SocketAddr>) {
         if let Some(channel) = self.channels.get_mut(id) {
             channel.state = State::Connecting(stream, others);
             // A UNIX socket is connected by now, and no event will say so.
@@ -124,7 +124,7 @@ impl Reactor {
     }
 
     /// Lets a channel get on as far as it can.
-    pub(super) fn attend_channel(&mut self, id: Id<Channel>) {
+    pub(super) fn attend_channel(&mut self, id: ChannelId) {
         for _ in 0..MOST_READS {
             let Some(channel) = self.channels.get_mut(id) else {
                 return;
@@ -152,7 +152,7 @@ impl Reactor {
         self.channel_is_ready(id);
     }
 
-    fn establish(&mut self, id: Id<Channel>) -> bool {
+    fn establish(&mut self, id: ChannelId) -> bool {
         let Some(channel) = self.channels.get_mut(id) else {
             return false;
         };
@@ -181,7 +181,7 @@ impl Reactor {
     }
 
     /// Sends and receives; `false` if nothing more can be done now.
-    fn exchange(&mut self, id: Id<Channel>) -> bool {
+    fn exchange(&mut self, id: ChannelId) -> bool {
         let Some(channel) = self.channels.get_mut(id) else {
             return false;
         };
@@ -241,7 +241,7 @@ impl Reactor {
     }
 
     /// Takes in the first `count` bytes of the scratch area for a busy channel.
-    fn take_in(&mut self, id: Id<Channel>, count: usize) -> Next {
+    fn take_in(&mut self, id: ChannelId, count: usize) -> Next {
         let Some(channel) = self.channels.get_mut(id) else {
             return Next::Lose(Loss::Shutdown);
         };
@@ -298,7 +298,7 @@ impl Reactor {
 
     /// A response has come to its end: the channel is free or closed, the
     /// client gets what it has not got yet.
-    fn completed(&mut self, id: Id<Channel>, header: Header) {
+    fn completed(&mut self, id: ChannelId, header: Header) {
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
@@ -342,7 +342,7 @@ impl Reactor {
     }
 
     /// The query's response is complete; returns the client that is to be looked after.
-    fn leave_channel(&mut self, id: Id<Query>) -> Option<Id<Client>> {
+    fn leave_channel(&mut self, id: QueryId) -> Option<ClientId> {
         let query = self.queries.get_mut(id)?;
         let client = query.client;
         query.stage = match std::mem::replace(&mut query.stage, Stage::Waiting) {
@@ -361,7 +361,7 @@ impl Reactor {
     }
 
     /// A channel ended by itself: the policy is to hear of it.
-    pub(super) fn lose(&mut self, id: Id<Channel>, loss: Loss) {
+    pub(super) fn lose(&mut self, id: ChannelId, loss: Loss) {
         let Some((site, no, purpose)) = self.drop_channel(id, &loss) else {
             return;
         };
@@ -382,7 +382,7 @@ impl Reactor {
 
     /// The query's channel is gone before its response was complete. Whether
     /// the query is still to be answered.
-    fn lose_response(&mut self, id: Id<Query>) -> bool {
+    fn lose_response(&mut self, id: QueryId) -> bool {
         let Some(query) = self.queries.get_mut(id) else {
             return false;
         };
@@ -407,9 +407,9 @@ impl Reactor {
     /// Takes the channel away; what it was used for is returned.
     pub(super) fn drop_channel(
         &mut self,
-        id: Id<Channel>,
+        id: ChannelId,
         loss: &Loss,
-    ) -> Option<(Id<SiteEntry>, ChannelNo, Option<Purpose>)> {
+    ) -> Option<(SiteId, ChannelNo, Option<Purpose>)> {
         let channel = self.channels.remove(id)?;
         let (site, no) = (channel.site, channel.no);
         // A query that costs its channel is no event of the site's, and the
@@ -437,7 +437,7 @@ impl Reactor {
     }
 
     /// Sending or receiving failed.
-    pub(super) fn channel_broke(&mut self, id: Id<Channel>, error: &io::Error) {
+    pub(super) fn channel_broke(&mut self, id: ChannelId, error: &io::Error) {
         self.lose(id, Loss::Broken(sys::words(error)));
     }
 

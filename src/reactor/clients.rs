@@ -1,14 +1,14 @@
 //! The clients' side of the loop: letting them in, taking their requests,
 //! giving them their answers.
 
-use super::{Reactor, SiteEntry, Who};
+use super::{Reactor, Who};
 use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
-use crate::pool::{Input, QueryId};
+use crate::ids::{ClientId, QueryId, SiteId};
+use crate::pool::Input;
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY};
 use crate::query::{Query, Response, Stage};
 use crate::reactor::site::Service;
-use crate::slots::Id;
 use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Reactor {
     /// Lets in those who wait at a site's socket.
-    pub(super) fn accept(&mut self, site: Id<SiteEntry>) {
+    pub(super) fn accept(&mut self, site: SiteId) {
         for _ in 0..MOST_ACCEPTED {
             let Some(entry) = self.sites.get(site) else {
                 return;
@@ -52,7 +52,7 @@ impl Reactor {
         self.ready.push_back(Who::Listener(site));
     }
 
-    fn accept_later(&mut self, site: Id<SiteEntry>) {
+    fn accept_later(&mut self, site: SiteId) {
         if let Some(entry) = self.sites.get_mut(site) {
             let at = self.now + ACCEPT_PAUSE;
             self.timers
@@ -61,7 +61,7 @@ impl Reactor {
     }
 
     /// The pause in accepting is over.
-    pub(super) fn accept_again(&mut self, site: Id<SiteEntry>, at: Instant) {
+    pub(super) fn accept_again(&mut self, site: SiteId, at: Instant) {
         if let Some(entry) = self.sites.get_mut(site)
             && timers::fired(&mut entry.pause, at)
         {
@@ -69,7 +69,7 @@ impl Reactor {
         }
     }
 
-    fn let_in(&mut self, site: Id<SiteEntry>, socket: UnixStream) {
+    fn let_in(&mut self, site: SiteId, socket: UnixStream) {
         let Some(entry) = self.sites.get_mut(site) else {
             return;
         };
@@ -100,7 +100,7 @@ impl Reactor {
     }
 
     /// Lets a client get on as far as it can.
-    pub(super) fn attend_client(&mut self, id: Id<Client>) {
+    pub(super) fn attend_client(&mut self, id: ClientId) {
         while let Some(client) = self.clients.get_mut(id) {
             let goes_on = match client.state {
                 State::Reading { .. } => self.listen(id),
@@ -119,7 +119,7 @@ impl Reactor {
     }
 
     /// Takes in what the client says; `false` if nothing more can be done now.
-    fn listen(&mut self, id: Id<Client>) -> bool {
+    fn listen(&mut self, id: ClientId) -> bool {
         let Some(client) = self.clients.get_mut(id) else {
             return false;
         };
@@ -156,7 +156,7 @@ impl Reactor {
     }
 
     /// Notes when the request that is being read began.
-    fn reading_since(&mut self, id: Id<Client>) {
+    fn reading_since(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -173,7 +173,7 @@ impl Reactor {
     }
 
     /// A request is complete: it becomes a query.
-    fn receive(&mut self, id: Id<Client>, request: Request) {
+    fn receive(&mut self, id: ClientId, request: Request) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -207,16 +207,16 @@ impl Reactor {
             return self.answer_unasked(id, style, BAD_GATEWAY, "the proxy has no room left");
         };
         client.state = State::Asking(query);
-        self.tell(site, Input::Arrived(QueryId(query.pack()), kind));
+        self.tell(site, Input::Arrived(query, kind));
         self.run_policy();
     }
 
     /// Answers a client without asking its site, and lets it go.
-    fn answer_unasked(&mut self, id: Id<Client>, style: Style, code: u16, text: &str) {
+    fn answer_unasked(&mut self, id: ClientId, style: Style, code: u16, text: &str) {
         self.answer_bytes(id, style, response::own(code, text, style.fixed16));
     }
 
-    fn refuse_fault(&mut self, id: Id<Client>, fault: Fault, style: Style) {
+    fn refuse_fault(&mut self, id: ClientId, fault: Fault, style: Style) {
         let text = fault.text();
         log::debug!("refused a request: {text}");
         let bytes = match fault {
@@ -229,7 +229,7 @@ impl Reactor {
         self.answer_bytes(id, style, bytes);
     }
 
-    fn answer_bytes(&mut self, id: Id<Client>, style: Style, bytes: Vec<u8>) {
+    fn answer_bytes(&mut self, id: ClientId, style: Style, bytes: Vec<u8>) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -256,7 +256,7 @@ impl Reactor {
     }
 
     /// Gives the client what there is for it; `false` if nothing more can be done now.
-    fn deliver(&mut self, id: Id<Client>, query_id: Id<Query>) -> bool {
+    fn deliver(&mut self, id: ClientId, query_id: QueryId) -> bool {
         let Some(client) = self.clients.get_mut(id) else {
             return false;
         };
@@ -307,7 +307,7 @@ impl Reactor {
     }
 
     /// The client's answer was its last.
-    fn leave(&mut self, id: Id<Client>) {
+    fn leave(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -323,7 +323,7 @@ impl Reactor {
 
     /// The client of a query is gone. What it has sent behind the query may
     /// hold commands, so it is read on.
-    fn abandon(&mut self, id: Id<Client>, query_id: Id<Query>) {
+    fn abandon(&mut self, id: ClientId, query_id: QueryId) {
         if let Some(client) = self.clients.get_mut(id) {
             client.state = State::Reading { since: None };
         }
@@ -338,7 +338,7 @@ impl Reactor {
             Stage::Waiting => {
                 let site = query.site;
                 self.end_query(query_id);
-                self.tell(site, Input::Withdrawn(QueryId(query_id.pack())));
+                self.tell(site, Input::Withdrawn(query_id));
                 self.run_policy();
             }
             Stage::Sent { channel, .. } => {
@@ -352,7 +352,7 @@ impl Reactor {
     }
 
     /// The time for what the client is at may be over.
-    pub(super) fn remind_client(&mut self, id: Id<Client>) {
+    pub(super) fn remind_client(&mut self, id: ClientId) {
         let due = self.client_deadline(id).is_some_and(|at| at <= self.now);
         let Some(client) = self.clients.get(id) else {
             return;
@@ -373,7 +373,7 @@ impl Reactor {
     }
 
     /// The client of a query takes too long.
-    fn query_overdue(&mut self, id: Id<Client>, query: Id<Query>) {
+    fn query_overdue(&mut self, id: ClientId, query: QueryId) {
         let Some(query) = self.queries.get_mut(query) else {
             return;
         };
@@ -393,7 +393,7 @@ impl Reactor {
         }
     }
 
-    fn client_deadline(&self, id: Id<Client>) -> Option<Instant> {
+    fn client_deadline(&self, id: ClientId) -> Option<Instant> {
         let client = self.clients.get(id)?;
         match client.state {
             State::Asking(query) => match &self.queries.get(query)?.stage {
@@ -406,7 +406,7 @@ impl Reactor {
     }
 
     /// Makes sure that the client is reminded in time.
-    pub(super) fn arm_client(&mut self, id: Id<Client>) {
+    pub(super) fn arm_client(&mut self, id: ClientId) {
         let deadline = self.client_deadline(id);
         if let Some(client) = self.clients.get_mut(id) {
             self.timers
@@ -415,7 +415,7 @@ impl Reactor {
     }
 
     /// Forgets a query and gives back what it held.
-    pub(super) fn end_query(&mut self, id: Id<Query>) {
+    pub(super) fn end_query(&mut self, id: QueryId) {
         if let Some(query) = self.queries.remove(id) {
             self.requests.give_back(query.request.bytes.len());
             self.release(query.reserved());
@@ -423,7 +423,7 @@ impl Reactor {
     }
 
     /// Closes a client's connection.
-    pub(super) fn close_client(&mut self, id: Id<Client>, why: Parting) {
+    pub(super) fn close_client(&mut self, id: ClientId, why: Parting) {
         if let Some(client) = self.clients.get(id)
             && let State::Asking(query) = client.state
         {

@@ -13,6 +13,7 @@ pub use site::SiteEntry;
 use crate::channel::Channel;
 use crate::client::Client;
 use crate::config::Limits;
+use crate::ids::{ChannelId, ClientId, OfChannel, OfClient, OfQuery, OfSite, SiteId};
 use crate::memory::Budget;
 use crate::pool::{Action, Input};
 use crate::query::Query;
@@ -41,11 +42,11 @@ const NAMES: Token = Token(usize::MAX - 1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     /// A site's policy, which has a deadline.
-    Site(Id<SiteEntry>),
+    Site(SiteId),
     /// A site's listening socket.
-    Listener(Id<SiteEntry>),
-    Client(Id<Client>),
-    Channel(Id<Channel>),
+    Listener(SiteId),
+    Client(ClientId),
+    Channel(ChannelId),
 }
 
 impl Who {
@@ -74,35 +75,35 @@ impl Who {
 
 /// Something the policy of a site is to be told.
 struct News {
-    site: Id<SiteEntry>,
+    site: SiteId,
     input: Input,
     /// The channel that was lost: its number may belong to another by the time
     /// the policy hears of it.
-    lost: Option<Id<Channel>>,
+    lost: Option<ChannelId>,
 }
 
 /// The loop and everything in it.
 pub struct Reactor {
     poll: Poll,
     signals: Signals,
-    sites: Slots<SiteEntry>,
-    clients: Slots<Client>,
-    channels: Slots<Channel>,
-    queries: Slots<Query>,
+    sites: Slots<OfSite, SiteEntry>,
+    clients: Slots<OfClient, Client>,
+    channels: Slots<OfChannel, Channel>,
+    queries: Slots<OfQuery, Query>,
     /// Those who may get on.
     ready: VecDeque<Who>,
     timers: Timers<Who>,
     news: VecDeque<News>,
     /// Kept between turns for its room.
     actions: Vec<Action>,
-    resolver: Resolver<Id<Channel>>,
+    resolver: Resolver<ChannelId>,
     names_answered: bool,
     /// Memory for requests that are not complete.
     requests: Budget,
     /// Memory for responses.
     responses: Budget,
     /// Channels that wait for memory, first come first served.
-    short: VecDeque<Id<Channel>>,
+    short: VecDeque<ChannelId>,
     limits: Limits,
     /// Clients over a limit that are being told so.
     turned_away: usize,
@@ -223,7 +224,7 @@ impl Reactor {
         }
     }
 
-    fn client_is_ready(&mut self, id: Id<Client>) {
+    fn client_is_ready(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id)
             && !client.is_ready
         {
@@ -234,7 +235,7 @@ impl Reactor {
 
     /// An idle channel is looked after before anybody is given a channel: what
     /// it has to say is that it ends.
-    fn channel_is_ready(&mut self, id: Id<Channel>) {
+    fn channel_is_ready(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(id)
             && !channel.is_ready
         {
@@ -281,7 +282,7 @@ impl Reactor {
 
     /// Ends everything and takes the sockets away.
     pub fn close(mut self) {
-        let sites: Vec<Id<SiteEntry>> = self.sites.iter().map(|(id, _)| id).collect();
+        let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id).collect();
         for id in sites {
             self.sites.remove(id);
         }
@@ -313,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_token_names_who_it_was_made_for() {
-        let mut slots: Slots<Client> = Slots::default();
+        let mut slots: Slots<OfClient, Client> = Slots::default();
         let id = Id::unpack(u64::from(u32::MAX) << 24 | 77);
         assert!(slots.get_mut(id).is_none());
         for who in [

@@ -1,13 +1,13 @@
 //! Hands the policies what has happened and carries out what they order.
 
-use super::{Reactor, SiteEntry};
+use super::Reactor;
 use crate::channel::Purpose;
 use crate::client::Parting;
-use crate::pool::{Action, Change, ChannelNo, Input, QueryId, Refusal, State};
+use crate::ids::{QueryId, SiteId};
+use crate::pool::{Action, Change, ChannelNo, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{self, BAD_GATEWAY};
-use crate::query::{Query, Response, Stage};
-use crate::slots::Id;
+use crate::query::{Response, Stage};
 use std::time::Instant;
 
 impl Reactor {
@@ -39,7 +39,7 @@ impl Reactor {
         }
     }
 
-    fn carry_out(&mut self, site: Id<SiteEntry>, action: Action) {
+    fn carry_out(&mut self, site: SiteId, action: Action) {
         match action {
             Action::Open(no) => self.open_channel(site, no),
             Action::Beat(no) => self.beat(site, no),
@@ -47,7 +47,7 @@ impl Reactor {
                 query,
                 channel,
                 deadline,
-            } => self.assign(site, Id::unpack(query.0), channel, deadline),
+            } => self.assign(site, query, channel, deadline),
             Action::Refuse(query, refusal) => self.refuse(site, query, &refusal),
             Action::Close(no, loss) => {
                 let entry = self.sites.get_mut(site);
@@ -60,7 +60,7 @@ impl Reactor {
         }
     }
 
-    fn beat(&mut self, site: Id<SiteEntry>, no: ChannelNo) {
+    fn beat(&mut self, site: SiteId, no: ChannelNo) {
         let Some(id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
             return;
         };
@@ -71,7 +71,7 @@ impl Reactor {
         }
     }
 
-    fn assign(&mut self, site: Id<SiteEntry>, id: Id<Query>, no: ChannelNo, deadline: Instant) {
+    fn assign(&mut self, site: SiteId, id: QueryId, no: ChannelNo, deadline: Instant) {
         let Some(channel_id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
             return;
         };
@@ -92,9 +92,9 @@ impl Reactor {
         }
     }
 
-    fn refuse(&mut self, site: Id<SiteEntry>, query: QueryId, refusal: &Refusal) {
+    fn refuse(&mut self, site: SiteId, query: QueryId, refusal: &Refusal) {
         let text = refusal.text(self.site_name(site));
-        let id = Id::unpack(query.0);
+        let id = query;
         let Some(query) = self.queries.get(id) else {
             return;
         };
@@ -106,7 +106,7 @@ impl Reactor {
     }
 
     /// Answers a query with a sentence of our own.
-    pub(super) fn answer_own(&mut self, id: Id<Query>, code: u16, text: &str) {
+    pub(super) fn answer_own(&mut self, id: QueryId, code: u16, text: &str) {
         let Some(query) = self.queries.get_mut(id) else {
             return;
         };
@@ -146,7 +146,7 @@ impl Reactor {
         self.client_is_ready(client);
     }
 
-    fn log_change(&self, site: Id<SiteEntry>, change: &Change) {
+    fn log_change(&self, site: SiteId, change: &Change) {
         let name = self.site_name(site);
         let Change { from, to, .. } = change;
         let lasted = change.lasted.as_secs_f64();

@@ -1,11 +1,10 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
 use super::{News, Reactor, Who};
-use crate::channel::Channel;
 use crate::config::{Address, SiteConfig};
+use crate::ids::{ChannelId, SiteId};
 use crate::listen::{Access, Listener};
 use crate::pool::{self, ChannelNo, Input, Settings};
-use crate::slots::Id;
 use crate::timers::{self, Armed};
 use std::io;
 use std::path::Path;
@@ -38,7 +37,7 @@ pub struct SiteEntry {
     pub(super) service: Service,
     pub(super) listener: Listener,
     /// Its channels by number.
-    pub(super) channels: Vec<Option<Id<Channel>>>,
+    pub(super) channels: Vec<Option<ChannelId>>,
     /// Clients that are connected to it.
     pub(super) clients: usize,
     /// Reminder of the policy's deadline.
@@ -57,7 +56,7 @@ impl SiteEntry {
     }
 
     /// The channel with this number.
-    pub(super) fn channel(&self, no: ChannelNo) -> Option<Id<Channel>> {
+    pub(super) fn channel(&self, no: ChannelNo) -> Option<ChannelId> {
         self.channels.get(no.index()).copied().flatten()
     }
 
@@ -120,7 +119,7 @@ impl Reactor {
         channels: usize,
         path: &Path,
         access: Access,
-    ) -> io::Result<Id<SiteEntry>> {
+    ) -> io::Result<SiteId> {
         let entry = SiteEntry {
             name,
             service,
@@ -140,7 +139,7 @@ impl Reactor {
     }
 
     /// The policy's time may have come.
-    pub(super) fn remind_site(&mut self, id: Id<SiteEntry>, at: Instant) {
+    pub(super) fn remind_site(&mut self, id: SiteId, at: Instant) {
         let Some(entry) = self.sites.get_mut(id) else {
             return;
         };
@@ -156,7 +155,7 @@ impl Reactor {
     }
 
     /// Makes sure that the policy is reminded in time.
-    pub(super) fn arm_site(&mut self, id: Id<SiteEntry>) {
+    pub(super) fn arm_site(&mut self, id: SiteId) {
         if let Some(entry) = self.sites.get_mut(id) {
             let deadline = entry.policy().and_then(|policy| policy.deadline());
             self.timers.arm(Who::Site(id), &mut entry.armed, deadline);
@@ -164,7 +163,7 @@ impl Reactor {
     }
 
     /// The policy is to hear of `input`.
-    pub(super) fn tell(&mut self, site: Id<SiteEntry>, input: Input) {
+    pub(super) fn tell(&mut self, site: SiteId, input: Input) {
         self.news.push_back(News {
             site,
             input,
@@ -173,7 +172,7 @@ impl Reactor {
     }
 
     /// The name of a site, for the log and for answers.
-    pub(super) fn site_name(&self, id: Id<SiteEntry>) -> &str {
+    pub(super) fn site_name(&self, id: SiteId) -> &str {
         self.sites.get(id).map_or("", |entry| &entry.name)
     }
 }
