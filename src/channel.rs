@@ -3,7 +3,7 @@
 
 use crate::ids::{QueryId, SiteId};
 use crate::pool::ChannelNo;
-use crate::proto::response::Frame;
+use crate::proto::response::{Collector, Frame};
 use crate::stream::{Arrival, Stream};
 use mio::Registry;
 use std::io;
@@ -18,8 +18,29 @@ pub const MOST_READS: usize = 16;
 pub enum Purpose {
     /// To see that the site lives.
     Heartbeat,
-    /// To answer a client, or to have a command executed.
+    /// To answer a client.
     Query(QueryId),
+    /// To have something done. The response is that to the barrier behind it.
+    Command(QueryId),
+}
+
+impl Purpose {
+    /// The query, if it is for one.
+    pub fn query(self) -> Option<QueryId> {
+        match self {
+            Purpose::Heartbeat => None,
+            Purpose::Query(query) | Purpose::Command(query) => Some(query),
+        }
+    }
+}
+
+/// How far a response has come.
+#[derive(Debug)]
+pub enum Incoming {
+    /// One that goes on to a client; only its end is looked for.
+    Passing(Frame),
+    /// One that is wanted whole.
+    Short(Collector),
 }
 
 /// One request and its response.
@@ -30,7 +51,7 @@ pub struct Exchange {
     /// How much of the request was written.
     pub sent: usize,
     /// How far the response has come.
-    pub frame: Frame,
+    pub incoming: Incoming,
 }
 
 /// What a channel is at.
@@ -99,10 +120,10 @@ impl Channel {
         }
     }
 
-    /// What its request is for, if one is out.
-    pub fn purpose(&self) -> Option<Purpose> {
+    /// Its request and response, if a request is out.
+    pub fn exchange(&self) -> Option<&Exchange> {
         match &self.state {
-            State::Busy(_, exchange) => Some(exchange.purpose),
+            State::Busy(_, exchange) => Some(exchange),
             State::LookingUp | State::Connecting(..) | State::Idle(_) => None,
         }
     }
@@ -133,10 +154,14 @@ impl Channel {
             return Ok(false);
         };
         self.queries += u64::from(purpose != Purpose::Heartbeat);
+        let incoming = match purpose {
+            Purpose::Query(_) => Incoming::Passing(Frame::default()),
+            Purpose::Heartbeat | Purpose::Command(_) => Incoming::Short(Collector::default()),
+        };
         let exchange = Exchange {
             purpose,
             sent: 0,
-            frame: Frame::default(),
+            incoming,
         };
         self.state = State::Busy(stream, exchange);
         self.send(request, registry)?;

@@ -49,6 +49,26 @@ impl std::fmt::Display for Parting {
     }
 }
 
+/// So much of what has become of commands is kept for a client.
+const MOST_TOLD: usize = 4096;
+
+/// What is to be told about a command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// For a client that has half-closed: the site's own words, or ours.
+    told: Vec<u8>,
+    /// For a client that goes on asking, in place of its next answer.
+    sentence: String,
+}
+
+impl Failure {
+    /// What a client that has half-closed is sent, and what another one reads
+    /// in place of its next answer.
+    pub fn new(told: Vec<u8>, sentence: String) -> Self {
+        Failure { told, sentence }
+    }
+}
+
 /// What the client is at.
 #[derive(Debug)]
 pub enum State {
@@ -94,6 +114,8 @@ pub struct Client {
     pub is_ready: bool,
     /// Share of the memory for requests.
     pub charged: usize,
+    /// Commands of its that failed and of which it has not been told.
+    failure: Option<Failure>,
     framer: Framer,
     /// Read behind the request that is being answered.
     pending: Vec<u8>,
@@ -115,6 +137,7 @@ impl Client {
             armed: Armed::default(),
             is_ready: false,
             charged: 0,
+            failure: None,
             framer: Framer::default(),
             pending: Vec::new(),
             ended: false,
@@ -171,6 +194,33 @@ impl Client {
             }
         }
         true
+    }
+
+    /// Whether it waits for something: it has half-closed, or gone on asking.
+    pub fn awaits_us(&self) -> bool {
+        let goes_on = !self.pending.is_empty() || self.stream.can_read();
+        !self.stream.hung_up() && (goes_on || self.stream.is_half_closed())
+    }
+
+    /// A command of its has failed.
+    pub fn add_failure(&mut self, failure: Failure) {
+        match &mut self.failure {
+            None => self.failure = Some(failure),
+            Some(earlier) if earlier.told.len() + failure.told.len() <= MOST_TOLD => {
+                earlier.told.extend_from_slice(&failure.told);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What is to be said to a half-closed client about its commands.
+    pub fn take_told(&mut self) -> Option<Vec<u8>> {
+        self.failure.take().map(|failure| failure.told)
+    }
+
+    /// What is to be said about its commands in place of an answer.
+    pub fn take_sentence(&mut self) -> Option<String> {
+        self.failure.take().map(|failure| failure.sentence)
     }
 
     /// Whether a request has begun that is not complete.

@@ -33,6 +33,8 @@ pub struct Query {
     pub request: Request,
     /// How far it has come.
     pub stage: Stage,
+    /// What the site sent in place of a response.
+    pub strange_answer: Option<String>,
 }
 
 /// How far a query has come.
@@ -40,6 +42,9 @@ pub struct Query {
 pub enum Stage {
     /// It wants a channel.
     Waiting,
+    /// It is a command for a dead site. It goes on waiting, but if its client
+    /// waits for it, the client is told why it cannot be delivered.
+    Held(String),
     /// It was given to a channel, and the response is on its way.
     Sent {
         /// Which channel.
@@ -62,7 +67,7 @@ impl Query {
     /// The response, from its header on.
     pub fn response_mut(&mut self) -> Option<&mut Response> {
         match &mut self.stage {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::Held(_) => None,
             Stage::Sent { response, .. } => response.as_mut(),
             Stage::Answered { response, .. } => Some(response),
         }
@@ -124,7 +129,7 @@ impl Query {
     /// Whether the client has seen any of the response.
     pub fn has_begun(&self) -> bool {
         match &self.stage {
-            Stage::Waiting => false,
+            Stage::Waiting | Stage::Held(_) => false,
             Stage::Sent { response, .. } => response.as_ref().is_some_and(|r| r.has_begun),
             Stage::Answered { response, .. } => response.has_begun,
         }
@@ -133,7 +138,7 @@ impl Query {
     /// Memory of the budget that it holds, to be given back when it ends.
     pub fn reserved(&self) -> usize {
         match &self.stage {
-            Stage::Waiting => 0,
+            Stage::Waiting | Stage::Held(_) => 0,
             Stage::Sent { response, .. } => response.as_ref().map_or(0, |r| r.reserved),
             Stage::Answered { response, .. } => response.reserved,
         }

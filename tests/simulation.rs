@@ -9,7 +9,7 @@
 use liveproxyd::config::{Heartbeat, HeartbeatTimeout};
 use liveproxyd::ids::QueryId;
 use liveproxyd::pool::{
-    Action, CONNECT_TIMEOUT, ChannelNo, Input, Loss, Refusal, Settings, Site, State,
+    Action, CONNECT_TIMEOUT, ChannelNo, Core, Input, Loss, Owed, Refusal, Settings, Site, State,
 };
 use liveproxyd::proto::request::Kind;
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ enum Channel {
 
 /// What is owed to a query that has arrived and not been answered.
 #[derive(Debug, Clone, Copy)]
-struct Owed {
+struct Debt {
     kind: Kind,
     arrived: Instant,
     /// When it first got a channel.
@@ -64,9 +64,10 @@ struct World {
     now: Instant,
     start: Instant,
     settings: Settings,
+    core: Core,
     site: Site,
     channels: BTreeMap<u8, Channel>,
-    owed: BTreeMap<QueryId, Owed>,
+    owed: BTreeMap<QueryId, Debt>,
     /// First-time waiters in order of arrival.
     line: Vec<QueryId>,
     next_query: u64,
@@ -95,6 +96,11 @@ impl World {
             },
             query_timeout: Duration::from_millis(100 + random.below(120_000)),
             connect_retry: Duration::from_millis(100 + random.below(10_000)),
+            adapts: random.chance(50),
+        };
+        let core = match random.chance(30) {
+            true => Core::Icinga2,
+            false => Core::Other,
         };
         World {
             site: Site::new(settings.clone(), start, seed),
@@ -102,6 +108,7 @@ impl World {
             now: start,
             start,
             settings,
+            core,
             channels: BTreeMap::new(),
             owed: BTreeMap::new(),
             line: Vec::new(),
@@ -147,7 +154,11 @@ impl World {
             Action::Beat(no) => {
                 let proved = match self.channels[&no.0] {
                     Channel::Opening => false,
-                    Channel::Idle => true,
+                    Channel::Idle => {
+                        let is_wanted = !self.owed.is_empty();
+                        assert!(!self.on_demand() || is_wanted, "Icinga 2 is kept busy");
+                        true
+                    }
                     other => panic!("heartbeat on {other:?}"),
                 };
                 self.channels.insert(no.0, Channel::Beating { proved });
@@ -156,7 +167,13 @@ impl World {
                 query,
                 channel,
                 deadline,
-            } => self.assigned(*query, *channel, *deadline),
+                wait,
+            } => self.assigned(*query, *channel, *deadline, *wait),
+            Action::Hold(query, _) => {
+                let kind = self.owed[query].kind;
+                assert_eq!(kind, Kind::Command, "only commands are held");
+                self.note("held");
+            }
             Action::Refuse(query, refusal) => self.refused(*query, refusal),
             Action::Close(no, _) => {
                 let was = self
@@ -167,6 +184,7 @@ impl World {
                     assert!(!self.owed.contains_key(&query), "closed under a query");
                 }
             }
+            Action::Adapt(core) => assert!(self.on_demand() && *core == self.core),
             Action::Tell(change) => {
                 assert_ne!(change.from, change.to, "told of no change");
                 match change.to {
@@ -179,25 +197,81 @@ impl World {
         }
     }
 
-    fn assigned(&mut self, query: QueryId, channel: ChannelNo, deadline: Instant) {
-        assert_eq!(
-            self.channels.insert(channel.0, Channel::Serving(query)),
-            Some(Channel::Idle),
-            "assigned to a channel that is not free"
+    /// Whether channels are opened only for queries.
+    fn on_demand(&self) -> bool {
+        self.settings.adapts && self.core == Core::Icinga2
+    }
+
+    /// Who has waited longest, of the commands or of the others.
+    fn first_of(&self, commands: bool) -> Option<QueryId> {
+        let is_one = |query: &&QueryId| (self.owed[query].kind == Kind::Command) == commands;
+        self.line.iter().find(is_one).copied()
+    }
+
+    fn assigned(
+        &mut self,
+        query: QueryId,
+        channel: ChannelNo,
+        deadline: Instant,
+        wait: Option<Duration>,
+    ) {
+        // Where channels are opened on demand, the query is what proves one.
+        let before = self.channels.insert(channel.0, Channel::Serving(query));
+        let connected = self.on_demand() && before == Some(Channel::Opening);
+        assert!(
+            before == Some(Channel::Idle) || connected,
+            "not a free channel: {before:?}"
         );
-        let owed = self
+        let debt = self
             .owed
             .get_mut(&query)
             .expect("assigned a query that is not owed");
-        owed.assignments += 1;
-        let first = *owed.assigned.get_or_insert(self.now);
-        assert_eq!(deadline, first + self.settings.query_timeout);
-        if owed.assignments == 1 {
-            assert_eq!(self.line.remove(0), query, "not first come, first served");
-        } else {
-            assert_eq!(owed.kind, Kind::Get, "a command was sent twice");
-            assert_eq!(owed.assignments, 2, "sent three times");
-            self.note("retried");
+        debt.assignments += 1;
+        let life = deadline - *debt.assigned.get_or_insert(self.now);
+        let usual = self.settings.query_timeout;
+        if debt.kind == Kind::Command {
+            debt.assigned = Some(self.now);
+        }
+        let debt = *debt;
+        match debt.kind {
+            Kind::Command => {
+                assert_eq!(deadline, self.now + usual);
+                assert_eq!(
+                    self.first_of(true),
+                    Some(query),
+                    "not first come, first served"
+                );
+                self.line.retain(|waiting| *waiting != query);
+            }
+            Kind::Get if debt.assignments == 1 => {
+                assert_eq!(life, usual);
+                assert_eq!(
+                    self.first_of(false),
+                    Some(query),
+                    "not first come, first served"
+                );
+                self.line.retain(|waiting| *waiting != query);
+            }
+            Kind::Wait(asked) if debt.assignments == 1 => {
+                let glance = wait == Some(Duration::from_millis(1));
+                let lives = match wait.or(asked) {
+                    Some(limit) => limit + usual,
+                    None => Duration::from_secs(600),
+                };
+                // To Icinga 2 it is a query like any other, once it is known to be there.
+                let as_any_other = life == usual && (glance || self.on_demand());
+                assert!(as_any_other || life == lives, "{life:?} for {asked:?}");
+                let waited = self.now - debt.arrived;
+                assert!(
+                    !glance || waited >= self.settings.channel_timeout,
+                    "cut too early"
+                );
+                self.note(if glance { "glance" } else { "wait" });
+            }
+            Kind::Get | Kind::Wait(_) => {
+                assert_eq!(debt.assignments, 2, "sent three times");
+                self.note("retried");
+            }
         }
     }
 
@@ -207,10 +281,11 @@ impl World {
         match refusal {
             Refusal::Busy { waited, .. } | Refusal::NoChannel { waited } => {
                 assert_eq!(*waited, self.now - owed.arrived);
-                assert!(
-                    *waited >= self.settings.channel_timeout,
-                    "refused too early"
-                );
+                let patience = match owed.kind {
+                    Kind::Command => self.settings.channel_timeout.max(Duration::from_secs(30)),
+                    Kind::Get | Kind::Wait(_) => self.settings.channel_timeout,
+                };
+                assert!(*waited >= patience, "refused too early");
                 self.note("refused after waiting");
             }
             Refusal::TimedOut { limit } => {
@@ -225,23 +300,27 @@ impl World {
                 self.note("lost twice");
             }
             Refusal::Unreachable { .. } => self.note("refused: unreachable"),
-            Refusal::CommandUnknown(_) => assert_eq!(owed.kind, Kind::Command),
+            Refusal::MayHaveBeenDelivered(_) => {
+                assert_eq!(owed.kind, Kind::Command);
+                self.note("unknown");
+            }
             Refusal::NotLivestatus(_) | Refusal::Unusable(_) => {}
         }
     }
 
     /// What must be true between any two events.
     fn compare(&self, input: &Input) {
-        let proved = |channel: &&Channel| {
+        let is_open = |channel: &&Channel| {
             !matches!(
                 channel,
                 Channel::Opening | Channel::Beating { proved: false }
             )
         };
-        assert_eq!(
-            self.site.open_channels(),
-            self.channels.values().filter(proved).count()
-        );
+        let open = self.channels.values().filter(is_open).count();
+        assert_eq!(self.site.open_channels(), open);
+        if self.on_demand() {
+            assert!(self.channels.len() <= 2, "too many channels to Icinga 2");
+        }
         let serving = |query: &&QueryId| {
             let busy = Channel::Serving(**query);
             !self.channels.values().any(|channel| *channel == busy)
@@ -250,15 +329,9 @@ impl World {
             self.site.waiting(),
             self.owed.keys().filter(serving).count()
         );
-        match self.site.deadline() {
-            Some(deadline) if *input == Input::Due => {
-                assert!(deadline > self.now, "the loop would spin");
-            }
-            Some(_) => {}
-            None => {
-                let all_idle = self.channels.len() == usize::from(self.settings.channels);
-                assert!(all_idle && self.owed.is_empty(), "it would sleep for ever");
-            }
+        let deadline = self.site.deadline().expect("it would sleep for ever");
+        if *input == Input::Due {
+            assert!(deadline > self.now, "the loop would spin");
         }
         if self.site.state() == State::Dead {
             let coming = !self.channels.is_empty();
@@ -302,21 +375,24 @@ impl World {
     fn arrive(&mut self) {
         let query = QueryId::unpack(self.next_query);
         self.next_query += 1;
-        let kind = if self.random.chance(10) {
-            Kind::Command
-        } else {
-            Kind::Get
+        let kind = match self.random.below(10) {
+            0 => Kind::Command,
+            1 => Kind::Wait(Some(Duration::from_millis(1 + self.random.below(20_000)))),
+            2 if self.random.chance(20) => Kind::Wait(None),
+            _ => Kind::Get,
         };
         self.owed.insert(
             query,
-            Owed {
+            Debt {
                 kind,
                 arrived: self.now,
                 assigned: None,
                 assignments: 0,
             },
         );
-        self.line.push(query);
+        if !matches!(kind, Kind::Wait(_)) {
+            self.line.push(query);
+        }
         self.hand_in(Input::Arrived(query, kind));
     }
 
@@ -337,10 +413,14 @@ impl World {
         let channel = ChannelNo(no);
         self.site.heard(self.now);
         match state {
-            Channel::Opening => self.hand_in(Input::Connected(channel)),
+            Channel::Opening => {
+                // No connection is made in no time.
+                self.now += Duration::from_millis(1);
+                self.hand_in(Input::Connected(channel));
+            }
             Channel::Beating { .. } => {
                 self.channels.insert(no, Channel::Idle);
-                self.hand_in(Input::Beaten(channel));
+                self.hand_in(Input::Beaten(channel, self.core));
             }
             Channel::Idle => {}
             Channel::Serving(query) => {
@@ -360,11 +440,23 @@ impl World {
             3 => Loss::Surplus,
             _ => Loss::NotConnected("Connection refused".into()),
         };
-        let mut owed = false;
+        let mut owed = Owed::Nothing;
         if let Channel::Serving(query) = state {
-            owed = self.random.chance(70);
-            if !owed {
-                self.owed.remove(&query);
+            let is_command = self.owed[&query].kind == Kind::Command;
+            owed = match self.random.below(10) {
+                0..=2 => Owed::Nothing,
+                3..=5 if is_command => Owed::Unknown,
+                _ => Owed::All,
+            };
+            match owed {
+                Owed::Nothing => drop(self.owed.remove(&query)),
+                Owed::All if is_command => {
+                    // It was not written, and takes up its place again.
+                    let place = self.line.partition_point(|other| *other < query);
+                    self.line.insert(place, query);
+                    self.note("put back");
+                }
+                Owed::All | Owed::Unknown => {}
             }
         }
         self.channels.remove(&no);
@@ -415,12 +507,16 @@ impl World {
             }
         }
         assert!(self.is_whole(), "not all channels came back");
-        assert_eq!(self.site.state(), State::Ready);
     }
 
     fn is_whole(&self) -> bool {
+        let kept = match self.on_demand() {
+            true => 0,
+            false => usize::from(self.settings.channels),
+        };
         self.owed.is_empty()
-            && self.channels.len() == usize::from(self.settings.channels)
+            && self.site.state() == State::Ready
+            && self.channels.len() == kept
             && self.channels.values().all(|state| *state == Channel::Idle)
     }
 }
@@ -475,6 +571,11 @@ fn the_pool_keeps_its_promises_through_random_events() {
         "timed out",
         "refused after waiting",
         "refused: unreachable",
+        "wait",
+        "glance",
+        "held",
+        "put back",
+        "unknown",
     ] {
         assert!(
             seen.get(what).is_some_and(|times| *times > 30),
@@ -493,6 +594,7 @@ fn settings() -> Settings {
         },
         query_timeout: Duration::from_secs(120),
         connect_retry: Duration::from_secs(4),
+        adapts: true,
     }
 }
 
@@ -525,7 +627,7 @@ fn a_query_for_a_dead_site_starts_an_attempt_at_most_every_connect_retry() {
     let refused = |channel| Input::Lost {
         channel: ChannelNo(channel),
         loss: Loss::NotConnected("Connection refused".into()),
-        owed: false,
+        owed: Owed::Nothing,
     };
     let mut actions = Vec::new();
     site.handle(Input::Due, now, &mut actions);

@@ -107,9 +107,8 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// How many brackets are open behind the last token.
-    pub fn depth(&self) -> usize {
-        self.open.len()
+    fn is_inside_brackets(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Whether the next token is an opening parenthesis, as of a call.
@@ -211,7 +210,7 @@ impl<'t> Lexer<'t> {
         loop {
             match self.byte_at(0) {
                 Some(b' ' | b'\t' | b'\x0c') => self.at += 1,
-                Some(b'\n') if self.depth() > 0 => self.at += 1,
+                Some(b'\n') if self.is_inside_brackets() => self.at += 1,
                 Some(b'#') => self.skip_comment(),
                 Some(b'\\') => self.join_lines()?,
                 _ => return Ok(()),

@@ -159,8 +159,7 @@ impl<'t, 'v> Parser<'t, 'v> {
                 format!("'{name}(...)' would need evaluation; only literal values are supported"),
             ));
         }
-        let depth = self.lexer.depth();
-        let node = self.variables.value_of(path, depth)?;
+        let node = self.variables.value_of(path)?;
         self.refuse_evaluation()?;
         Ok(node)
     }

@@ -129,10 +129,15 @@ pub(super) fn check_depth(node: &Node, above: usize, at: usize) -> Result<(), Fa
     Ok(())
 }
 
+/// How many brackets are needed to write a value.
 fn depth_of(node: &Node) -> usize {
-    let children = node.value.children();
-    let deepest = children.into_iter().map(|child| depth_of(child) + 1).max();
-    deepest.unwrap_or(0)
+    let deepest = |children: Vec<&Node>| children.into_iter().map(depth_of).max().unwrap_or(0);
+    match &node.value {
+        Value::Tuple(_) | Value::List(_) | Value::Set(_) | Value::Dict(_) => {
+            1 + deepest(node.value.children())
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -256,7 +256,7 @@ impl<'t> Parser<'t, '_> {
                 self.variables.node(Value::None, at)
             }
         };
-        self.variables.define_unless_known(&path, default);
+        self.variables.define_unless_known(&path, default)?;
         Ok(path)
     }
 

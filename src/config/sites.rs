@@ -353,8 +353,7 @@ impl UnknownKeys {
             };
             let others = match found.others {
                 0 => String::new(),
-                1 => " (and once more)".to_string(),
-                count => format!(" (and {count} times more)"),
+                count => format!(" (and {count} more)"),
             };
             let known = match known.as_str() {
                 "" => String::new(),

@@ -150,8 +150,8 @@ impl Variables {
         Ok(())
     }
 
-    /// The value of a path, to be used inside of `depth` brackets.
-    pub(super) fn value_of(&mut self, path: &Path, depth: usize) -> Result<Node, Fault> {
+    /// The value of a path. It may stand inside of brackets; how deep all of that nests is checked when it is stored.
+    pub(super) fn value_of(&mut self, path: &Path) -> Result<Node, Fault> {
         let variable = self.variable_mut(path)?;
         variable.is_used = true;
         let mut found = &variable.node;
@@ -160,7 +160,6 @@ impl Variables {
         }
         let copy = found.clone();
         self.charge_copy(&copy, path.at.offset)?;
-        check_depth(&copy, depth, path.at.offset)?;
         self.share(&copy);
         Ok(Node {
             at: path.at,
@@ -203,9 +202,10 @@ impl Variables {
     }
 
     /// `locals().setdefault('NAME', value)`: assigns unless the name exists.
-    pub(super) fn define_unless_known(&mut self, path: &Path, value: Node) {
-        if !self.index.contains_key(&path.name) {
-            self.define(&path.name, path.at, value);
+    pub(super) fn define_unless_known(&mut self, path: &Path, value: Node) -> Result<(), Fault> {
+        match self.index.contains_key(&path.name) {
+            true => Ok(()),
+            false => self.assign(path, value),
         }
     }
 

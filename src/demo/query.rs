@@ -1,245 +1,197 @@
-//! One request into one response: commands, the header lines of a query, and the errors of both.
-//! Must not know sockets, nor what the tables hold.
+//! One request into one response: the header lines of a query, its filters,
+//! and what is said about mistakes. Must not know sockets, nor what the tables
+//! hold.
 
-use super::invent::Site;
-use super::render::{self, Format, Style};
-use super::select::{self, Condition, Operator, Problem, Selection, Step};
-use super::tables;
+use super::output::{self, Format};
+use super::sites::{Row, Site, Value};
 
-/// Most columns of one query, repeated ones counted. The widest table has about thirty; without a limit, a megabyte of
-/// `Columns` lines would ask for a response hundreds of times its size.
-const MAX_COLUMNS: usize = 256;
-
-/// What a request leads to.
-#[derive(Debug)]
-pub(super) struct Response {
-    /// To be written as it is; empty after commands.
-    pub(super) bytes: Vec<u8>,
-    /// Whether the client may send a further request.
-    pub(super) keep: bool,
-}
-
-/// A query as asked for, before its table is known to exist.
+/// A query as far as its headers have been read.
 #[derive(Debug, Default)]
 struct Query {
-    table: String,
-    columns: Vec<String>,
-    filter: Vec<Step<Condition>>,
-    /// Results that the filter so far leaves on its stack, for `And` and `Or` to take from.
-    results: usize,
+    rows: Vec<Row>,
+    /// Which rows pass, for each filter that is not yet combined with others.
+    filters: Vec<Vec<bool>>,
+    /// Empty stands for all.
+    columns: Vec<&'static str>,
     limit: Option<usize>,
-    style: Style,
+    format: Format,
+    /// When the client does not say, names go with columns it did not choose.
+    column_headers: Option<bool>,
     fixed16: bool,
     keep_alive: bool,
 }
 
-/// Carries out the commands at the head of a request and answers the query in it. `now` is in seconds since the epoch.
-pub(super) fn respond(site: &Site, now: i64, lines: &[String]) -> Response {
-    let mut rest = lines;
-    let mut commanded = false;
-    while let [first, others @ ..] = rest {
-        if let Some(command) = first.strip_prefix("COMMAND ") {
-            site.command(command);
-            commanded = true;
-        } else if let Some(table) = asked_table(first) {
-            return answer(site, now, table, others);
-        } else if !commanded {
-            return Response {
-                bytes: b"Invalid request method\n".to_vec(),
-                keep: false,
-            };
+/// Answers a request at a moment in seconds since the epoch: what to write, and
+/// whether the client may ask again.
+pub(super) fn respond(site: &Site, now: i64, request: &str) -> (String, bool) {
+    let (first, headers) = request.split_once('\n').unwrap_or((request, ""));
+    let (verb, argument) = first.split_once(' ').unwrap_or((first, ""));
+    match verb {
+        "GET" => {
+            let table = argument.trim_start();
+            answer(table, site.table(table, now), headers)
         }
-        // Header lines after a command are sent by some scripts and mean nothing.
-        rest = others;
-    }
-    Response {
-        bytes: Vec::new(),
-        keep: true,
+        // All cores take commands without a word. Here they have no effect, nor have lines behind.
+        "COMMAND" => (String::new(), true),
+        _ => ("Invalid request method\n".to_owned(), false),
     }
 }
 
-/// The name behind `GET`, empty when there is none; `None` for another verb.
-fn asked_table(line: &str) -> Option<&str> {
-    let name = line.strip_prefix("GET")?;
-    (name.is_empty() || name.starts_with(' ')).then(|| name.trim_start())
-}
-
-fn answer(site: &Site, now: i64, table: &str, headers: &[String]) -> Response {
+fn answer(table: &str, rows: Option<Vec<Row>>, headers: &str) -> (String, bool) {
+    let mut problem = match &rows {
+        Some(_) => None,
+        None if table.is_empty() => Some((452, "Invalid GET request, missing table".to_owned())),
+        None => Some((404, format!("Table '{table}' does not exist"))),
+    };
     let mut query = Query {
-        table: table.to_owned(),
+        rows: rows.unwrap_or_default(),
         ..Query::default()
     };
-    let mut problem = None;
-    // Every line is read although one is wrong: the frame of the error may be asked for behind it.
-    for line in headers {
-        if let Err(found) = query.header(line) {
-            problem.get_or_insert(found);
+    // Every line is read although one is wrong: the frame may be asked for behind it.
+    for line in headers.lines() {
+        if let Err(text) = query.header(line) {
+            problem.get_or_insert((400, text));
         }
     }
-    let outcome = match problem {
-        Some(problem) => Err(problem),
-        None => query.select(site, now),
+    let (fixed16, keep) = (query.fixed16, query.keep_alive);
+    let (status, body) = match problem {
+        None => (200, query.body()),
+        Some((status, text)) => (status, text + "\n"),
     };
-    let (status, body) = match outcome {
-        Ok(selection) => (200, render::body(&query.style, &selection)),
-        Err(problem) => (problem.status, format!("{}\n", problem.text).into_bytes()),
-    };
-    let bytes = if query.fixed16 {
-        render::framed(status, &body)
-    } else {
-        body
-    };
-    Response {
-        bytes,
-        keep: query.keep_alive,
+    match fixed16 {
+        true => (output::framed(status, &body), keep),
+        false => (body, keep),
     }
 }
 
 impl Query {
-    fn select(&self, site: &Site, now: i64) -> Result<Selection, Problem> {
-        let (columns, filter) = (self.columns.as_slice(), self.filter.as_slice());
-        let limit = self.limit.unwrap_or(usize::MAX);
-        match self.table.as_str() {
-            "status" => select::select(&tables::status(site), columns, filter, limit),
-            "hosts" => select::select(&tables::hosts(site, now), columns, filter, limit),
-            "services" => select::select(&tables::services(site, now), columns, filter, limit),
-            "" => Err(Problem {
-                status: 452,
-                text: "Invalid GET request, the name of a table is missing".to_owned(),
-            }),
-            other => Err(Problem {
-                status: 404,
-                text: format!("Table '{other}' does not exist"),
-            }),
-        }
-    }
-
-    fn header(&mut self, line: &str) -> Result<(), Problem> {
-        let undefined = || Problem::bad(format!("Undefined request header '{line}'"));
+    /// # Errors
+    /// What is wrong with the line; everything that can be is status 400.
+    fn header(&mut self, line: &str) -> Result<(), String> {
+        let undefined = || format!("Undefined request header '{line}'");
         let (name, value) = line.split_once(':').ok_or_else(undefined)?;
         let value = value.trim_start();
+        let invalid = || format!("Invalid value '{value}' for header '{name}'");
+        let is = |yes: &str, no: &str| match value == yes || value == no {
+            true => Ok(value == yes),
+            false => Err(invalid()),
+        };
+        let number = || value.parse().map_err(|_| invalid());
         match name {
-            "Columns" => self.add_columns(value)?,
-            "Filter" => {
-                self.filter.push(Step::Test(condition(value)?));
-                self.results += 1;
+            "Columns" => {
+                for name in value.split_whitespace() {
+                    self.columns.push(self.column(name)?);
+                }
             }
-            "And" => {
-                let count = self.take_results(name, value)?;
-                self.filter.push(Step::All(count));
-            }
-            "Or" => {
-                let count = self.take_results(name, value)?;
-                self.filter.push(Step::Any(count));
-            }
-            "Limit" => self.limit = Some(number(name, value)?),
-            "OutputFormat" => self.style.format = format(value)?,
-            "ColumnHeaders" => self.style.headers = Some(on_or_off(name, value)?),
-            "Separators" => self.style.separators = separators(value)?,
-            "ResponseHeader" => self.fixed16 = choice(name, value, "fixed16", "off")?,
-            "KeepAlive" => self.keep_alive = on_or_off(name, value)?,
-            // Known to real cores; here every user sees everything, times need no shift, and nothing is worth waiting for.
-            "AuthUser"
-            | "Localtime"
-            | "WaitCondition"
-            | "WaitConditionAnd"
-            | "WaitConditionOr"
-            | "WaitConditionNegate"
-            | "WaitObject"
-            | "WaitTimeout"
-            | "WaitTrigger" => {}
+            "Filter" => self.filters.push(self.filter(value)?),
+            "And" => self.combine(number()?, |one, other| one && other)?,
+            "Or" => self.combine(number()?, |one, other| one || other)?,
+            "Limit" => self.limit = Some(number()?),
+            "OutputFormat" => self.format = Format::named(value).ok_or_else(invalid)?,
+            "ColumnHeaders" => self.column_headers = Some(is("on", "off")?),
+            "ResponseHeader" => self.fixed16 = is("fixed16", "off")?,
+            "KeepAlive" => self.keep_alive = is("on", "off")?,
+            // Every user sees everything here, times need no shift, and nothing is worth a wait.
+            "AuthUser" | "Localtime" | "WaitObject" | "WaitTimeout" | "WaitTrigger" => {}
+            "WaitCondition" | "WaitConditionAnd" | "WaitConditionNegate" | "WaitConditionOr" => {}
             _ => return Err(undefined()),
         }
         Ok(())
     }
 
-    fn add_columns(&mut self, names: &str) -> Result<(), Problem> {
-        let names = names.split_whitespace().map(str::to_owned);
-        let room = MAX_COLUMNS - self.columns.len();
-        // One above the room, so that too many can be told from just enough.
-        let mut names: Vec<String> = names.take(room + 1).collect();
-        if names.len() > room {
-            return Err(Problem::bad(format!("More than {MAX_COLUMNS} columns")));
-        }
-        self.columns.append(&mut names);
+    fn all_columns(&self) -> impl Iterator<Item = &'static str> {
+        let first = self.rows.first().into_iter().flatten();
+        first.map(|(name, _)| *name)
+    }
+
+    fn column(&self, wanted: &str) -> Result<&'static str, String> {
+        let found = self.all_columns().find(|name| *name == wanted);
+        found.ok_or_else(|| format!("Table has no column '{wanted}'"))
+    }
+
+    /// Reads `COLUMN OPERATOR VALUE`, where a missing value is the empty text,
+    /// and asks each row.
+    fn filter(&self, filter: &str) -> Result<Vec<bool>, String> {
+        let (name, rest) = filter.split_once(' ').unwrap_or((filter, ""));
+        let rest = rest.trim_start();
+        let (operator, wanted) = rest.split_once(' ').unwrap_or((rest, ""));
+        let column = self.column(name)?;
+        let values = self.rows.iter().filter_map(|row| value(row, column));
+        let passed: Option<Vec<bool>> = values
+            .map(|value| passes(value, operator, wanted.trim_start()))
+            .collect();
+        passed.ok_or_else(|| format!("Invalid filter '{filter}'"))
+    }
+
+    /// Puts one filter in the place of the last `count`.
+    fn combine(&mut self, count: usize, both: fn(bool, bool) -> bool) -> Result<(), String> {
+        let present = self.filters.len();
+        let Some(first) = present.checked_sub(count) else {
+            return Err(format!("Cannot combine {count} filters of {present}"));
+        };
+        let last = self.filters.drain(first..).reduce(|one, other| {
+            let pairs = one.into_iter().zip(other);
+            pairs.map(|(one, other)| both(one, other)).collect()
+        });
+        self.filters.extend(last);
         Ok(())
     }
 
-    fn take_results(&mut self, name: &str, value: &str) -> Result<usize, Problem> {
-        let count: usize = number(name, value)?;
-        let left = self.results.checked_sub(count).ok_or_else(|| {
-            Problem::bad(format!(
-                "Cannot combine {count} filters with '{name}': only {} are there",
-                self.results
-            ))
-        })?;
-        self.results = left + 1;
-        Ok(count)
-    }
-}
-
-fn condition(value: &str) -> Result<Condition, Problem> {
-    let malformed = || Problem::bad(format!("Invalid filter '{value}'"));
-    let (column, rest) = value.split_once(' ').ok_or_else(malformed)?;
-    let rest = rest.trim_start();
-    // `Filter: name =` compares with the empty string.
-    let (sign, wanted) = rest.split_once(' ').unwrap_or((rest, ""));
-    let operator = match sign {
-        "=" => Operator::Equal,
-        "!=" => Operator::Unequal,
-        "<" => Operator::Less,
-        "<=" => Operator::AtMost,
-        ">" => Operator::Greater,
-        ">=" => Operator::AtLeast,
-        "~" => Operator::Matches,
-        "~~" => Operator::MatchesAnyCase,
-        _ => {
-            return Err(Problem::bad(format!(
-                "Invalid filter operator '{sign}' in '{value}'"
-            )));
+    fn body(mut self) -> String {
+        let with_names = self.column_headers.unwrap_or(self.columns.is_empty());
+        if self.columns.is_empty() {
+            self.columns = self.all_columns().collect();
         }
+        let columns = self.columns.iter();
+        let names = columns.clone().map(|&name| Value::Text(name.to_owned()));
+        let names = with_names.then(|| names.collect());
+        let passed = |at| self.filters.iter().all(|rows| rows.get(at) == Some(&true));
+        let rows = (0..).zip(&self.rows).filter(|(at, _)| passed(*at));
+        let rows = rows.take(self.limit.unwrap_or(usize::MAX)).map(|(_, row)| {
+            let values = columns.clone().filter_map(|name| value(row, name));
+            values.cloned().collect()
+        });
+        output::body(self.format, names.into_iter().chain(rows))
+    }
+}
+
+fn value<'a>(row: &'a Row, column: &str) -> Option<&'a Value> {
+    let found = row.iter().find(|(name, _)| *name == column);
+    found.map(|(_, value)| value)
+}
+
+/// `None` when there is no such operator, or not for this kind of value.
+fn passes(value: &Value, operator: &str, wanted: &str) -> Option<bool> {
+    let ordering = match (value, operator) {
+        (Value::Text(text), "~") => return Some(matches(text, wanted)),
+        (Value::Text(text), "~~") => {
+            return Some(matches(&text.to_lowercase(), &wanted.to_lowercase()));
+        }
+        (Value::Text(text), _) => text.as_str().cmp(wanted),
+        (Value::Number(number), _) => number.cmp(&wanted.parse().ok()?),
     };
-    Ok(Condition {
-        column: column.to_owned(),
-        operator,
-        value: wanted.trim_start().to_owned(),
-    })
-}
-
-fn format(value: &str) -> Result<Format, Problem> {
-    match value {
-        "csv" => Ok(Format::Csv),
-        "json" => Ok(Format::Json),
-        "python" => Ok(Format::Python),
-        "python3" => Ok(Format::Python3),
-        _ => Err(invalid("OutputFormat", value)),
+    match operator {
+        "=" => Some(ordering.is_eq()),
+        "!=" => Some(ordering.is_ne()),
+        "<" => Some(ordering.is_lt()),
+        "<=" => Some(ordering.is_le()),
+        ">" => Some(ordering.is_gt()),
+        ">=" => Some(ordering.is_ge()),
+        _ => None,
     }
 }
 
-fn separators(value: &str) -> Result<[u8; 4], Problem> {
-    let wrong = || invalid("Separators", value);
-    let codes: Result<Vec<u8>, _> = value.split_whitespace().map(str::parse).collect();
-    codes.map_err(|_| wrong())?.try_into().map_err(|_| wrong())
-}
-
-fn number(name: &str, value: &str) -> Result<usize, Problem> {
-    value.parse().map_err(|_| invalid(name, value))
-}
-
-fn on_or_off(name: &str, value: &str) -> Result<bool, Problem> {
-    choice(name, value, "on", "off")
-}
-
-fn choice(name: &str, value: &str, yes: &str, no: &str) -> Result<bool, Problem> {
-    if value == yes {
-        Ok(true)
-    } else if value == no {
-        Ok(false)
-    } else {
-        Err(invalid(name, value))
+/// Real cores take a regular expression; here it is a plain part of the text,
+/// which `^` ties to the start and `$` to the end.
+fn matches(text: &str, pattern: &str) -> bool {
+    let tied_to_start = pattern.strip_prefix('^');
+    let pattern = tied_to_start.unwrap_or(pattern);
+    let tied_to_end = pattern.strip_suffix('$');
+    let pattern = tied_to_end.unwrap_or(pattern);
+    match (tied_to_start, tied_to_end) {
+        (Some(_), Some(_)) => text == pattern,
+        (Some(_), None) => text.starts_with(pattern),
+        (None, Some(_)) => text.ends_with(pattern),
+        (None, None) => text.contains(pattern),
     }
-}
-
-fn invalid(name: &str, value: &str) -> Problem {
-    Problem::bad(format!("Invalid value '{value}' for header '{name}'"))
 }

@@ -3,7 +3,9 @@
 //! no clock, no log, no randomness in here, so that a simulation can drive it
 //! through years in a second.
 
+mod channel;
 mod health;
+mod queue;
 mod refusal;
 mod site;
 
@@ -35,8 +37,8 @@ pub enum Input {
     Withdrawn(QueryId),
     /// The channel is established; nothing is proved by that.
     Connected(ChannelNo),
-    /// The channel has answered a heartbeat.
-    Beaten(ChannelNo),
+    /// The channel has answered a heartbeat, and this is what runs there.
+    Beaten(ChannelNo, Core),
     /// The channel's query has its whole response and the channel is in step.
     Answered(ChannelNo),
     /// The channel is closed already.
@@ -45,11 +47,59 @@ pub enum Input {
         channel: ChannelNo,
         /// Why.
         loss: Loss,
-        /// Whether its query still has to be answered, and its client has seen nothing yet.
-        owed: bool,
+        /// What its query has not got.
+        owed: Owed,
     },
     /// The time that [`Site::deadline`] named has come.
     Due,
+}
+
+/// What a query has not got when its channel is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    /// Nothing that could still be given: its response has come or been begun,
+    /// or nobody wants it.
+    Nothing,
+    /// Everything, and it may be sent again.
+    All,
+    /// It is a command that was written, and nobody knows whether it was executed.
+    Unknown,
+}
+
+/// What runs at a site, as far as it must be treated differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Core {
+    /// Icinga 2, whose checks suffer from connections that are kept.
+    Icinga2,
+    /// Naemon, Nagios, Checkmk's cores, and whatever is not known.
+    Other,
+}
+
+impl Core {
+    /// Recognises the core by what it answers to a heartbeat: Icinga 2 gives
+    /// its program version as `r2.13.6-1-icinga2`.
+    pub fn of_heartbeat(body: &[u8]) -> Core {
+        match body
+            .windows(7)
+            .any(|part| part.eq_ignore_ascii_case(b"icinga2"))
+        {
+            true => Core::Icinga2,
+            false => Core::Other,
+        }
+    }
+}
+
+/// What a query is about, as far as the policy goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    /// It reads.
+    Get,
+    /// It waits at the site for something to happen, up to a limit if it has one.
+    Wait(Option<Duration>),
+    /// It would have waited, and is content with how things are.
+    Glance,
+    /// It changes something.
+    Command,
 }
 
 /// What is to be done.
@@ -67,11 +117,18 @@ pub enum Action {
         channel: ChannelNo,
         /// The end of the query's life, delivery included.
         deadline: Instant,
+        /// A time limit for waiting that is to stand in it.
+        wait: Option<Duration>,
     },
+    /// The command cannot be delivered at present. It stays in the queue, unless
+    /// its client waits for it: then it is to be withdrawn and the client told.
+    Hold(QueryId, Refusal),
     /// Answer the query with an error. It is forgotten here.
     Refuse(QueryId, Refusal),
     /// Close the channel; it is forgotten here.
     Close(ChannelNo, Loss),
+    /// From now on the channels are opened as this core needs it. Only for the log.
+    Adapt(Core),
     /// The site's state has changed.
     Tell(Change),
 }
@@ -105,6 +162,8 @@ pub enum Loss {
     TimedOut(Duration),
     /// The client has gone and too much of the response is still to come.
     Abandoned,
+    /// Nobody needs it at present, and keeping it would hurt the site.
+    NotNeeded,
     /// All channels of a dead site are closed.
     SiteDead,
     /// The daemon ends.
@@ -141,6 +200,7 @@ impl fmt::Display for Loss {
             Loss::Unwell(status) => write!(f, "heartbeat answered with status {status}"),
             Loss::TimedOut(time) => write!(f, "no response within {:.1} s", time.as_secs_f64()),
             Loss::Abandoned => f.write_str("its client has gone, most of the response was to come"),
+            Loss::NotNeeded => f.write_str("not needed at present"),
             Loss::SiteDead => f.write_str("the site is dead"),
             Loss::Shutdown => f.write_str("shutting down"),
             Loss::NoRoom(why) => write!(f, "out of room: {why}"),

@@ -39,10 +39,19 @@ pub enum Refusal {
     /// What the site sent cannot be passed on and the query may not be repeated.
     Unusable(Loss),
     /// A command was written, and the channel ended before its barrier was answered.
-    CommandUnknown(Loss),
+    MayHaveBeenDelivered(Loss),
 }
 
 impl Refusal {
+    /// The query's channel was lost and it may not be sent once more.
+    pub(super) fn lost(loss: &Loss) -> Refusal {
+        match loss {
+            Loss::NotAHeader(bytes) => Refusal::NotLivestatus(bytes.clone()),
+            Loss::Closed | Loss::Broken(_) => Refusal::LostTwice,
+            loss => Refusal::Unusable(loss.clone()),
+        }
+    }
+
     /// The sentence that the client is shown.
     pub fn text(&self, site: &str) -> String {
         match self {
@@ -76,9 +85,7 @@ impl Refusal {
                 format!("Site {site} answered something that is not Livestatus: \"{bytes}\"")
             }
             Refusal::Unusable(loss) => format!("Site {site}: response not usable: {loss}"),
-            Refusal::CommandUnknown(loss) => {
-                format!("Site {site}: command may not have been delivered: {loss}")
-            }
+            Refusal::MayHaveBeenDelivered(loss) => format!("Site {site}: {loss}"),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One site: its channels' states, its waiting queries, its health. The only
 //! place where any of these changes. Must not know what a channel is made of.
 
+use super::channel::{Channel, Serving};
 use super::health::Health;
-use super::{Action, Change, ChannelNo, Input, Loss, Refusal, State};
+use super::queue::{Queue, Retry, Waiting};
+use super::{Action, Change, ChannelNo, Core, Errand, Input, Loss, Owed, Refusal, State};
 use crate::config::{Heartbeat, SiteConfig};
 use crate::ids::QueryId;
 use crate::proto::request::Kind;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a new channel may take from its first packet to the answer to its
@@ -24,6 +25,31 @@ const LONGEST_IDLE: Duration = Duration::from_secs(240);
 /// After so long a time in good health, earlier failures no longer count.
 const RECOVERY: Duration = Duration::from_secs(60);
 
+/// A channel that has answered within this time is taken to be alive. On
+/// another one a command could vanish without a trace: a write to a connection
+/// that the site has just closed succeeds.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A wait query without a time limit lives no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Where there is only one channel, a wait query may hold it no longer than this.
+const WAIT_ON_ONLY_CHANNEL: Duration = Duration::from_secs(5);
+
+/// What is asked of a site for a client that no longer wants to wait: the
+/// smallest limit that is not "for ever".
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Icinga 2 answers Livestatus from the threads that run its checks, twice its
+/// cores; each connection that stays open takes one away for good.
+const ICINGA2_CHANNELS: usize = 2;
+
+/// How long a channel to Icinga 2 is kept after its last query.
+const ICINGA2_KEPT: Duration = Duration::from_secs(5);
+
+/// How often a connection is made to see whether Icinga 2 lives, while there is none.
+const ICINGA2_PROBE: Duration = Duration::from_secs(30);
+
 /// The settings that the policy goes by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -37,6 +63,8 @@ pub struct Settings {
     pub query_timeout: Duration,
     /// Pause after a failed attempt.
     pub connect_retry: Duration,
+    /// Whether the number of channels may be adapted to what the site's core can serve.
+    pub adapts: bool,
 }
 
 impl From<&SiteConfig> for Settings {
@@ -47,84 +75,9 @@ impl From<&SiteConfig> for Settings {
             heartbeat: site.heartbeat,
             query_timeout: site.query_timeout,
             connect_retry: site.connect_retry,
+            adapts: !site.channels_from_site,
         }
     }
-}
-
-/// A query on a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Serving {
-    query: QueryId,
-    kind: Kind,
-    deadline: Instant,
-    /// Whether it was lost with another channel before.
-    again: bool,
-}
-
-/// What a channel is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Channel {
-    /// Not there.
-    Closed,
-    /// Connecting.
-    Opening { until: Instant },
-    /// A heartbeat is out; `first`: the channel has never answered one.
-    Beating {
-        since: Instant,
-        until: Instant,
-        first: bool,
-    },
-    /// Free. `since`: its last answer.
-    Idle { since: Instant },
-    /// At work.
-    Serving(Serving),
-}
-
-impl Channel {
-    /// Whether it has answered a heartbeat.
-    fn is_proved(&self) -> bool {
-        match self {
-            Channel::Closed | Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
-                false
-            }
-            Channel::Beating { first: false, .. } | Channel::Idle { .. } | Channel::Serving(_) => {
-                true
-            }
-        }
-    }
-
-    /// Whether it is on its way to be proved for the first time.
-    fn is_coming(&self) -> bool {
-        matches!(
-            self,
-            Channel::Opening { .. } | Channel::Beating { first: true, .. }
-        )
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Channel::Closed | Channel::Idle { .. } => None,
-            Channel::Opening { until } | Channel::Beating { until, .. } => Some(*until),
-            Channel::Serving(serving) => Some(serving.deadline),
-        }
-    }
-}
-
-/// A query that waits for its first channel.
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    query: QueryId,
-    kind: Kind,
-    since: Instant,
-}
-
-/// A query that lost its channel and waits for a fresh one: one that has
-/// answered since. An idle one may be as dead as the lost one without our knowing.
-#[derive(Debug, Clone, Copy)]
-struct Retry {
-    query: QueryId,
-    lost: Instant,
-    deadline: Instant,
 }
 
 /// How the site is, with what belongs to that.
@@ -143,20 +96,22 @@ pub struct Site {
     channels: Vec<Channel>,
     /// The idle channels, the longest idle first.
     idle: Vec<ChannelNo>,
-    /// First come, first served.
-    queue: VecDeque<Waiting>,
-    /// Served before the queue: they came earlier.
-    retries: VecDeque<Retry>,
+    queue: Queue,
     condition: Condition,
     /// Since when it is in this condition.
     since: Instant,
     /// When it was last proved after it had been dead or unknown.
     risen: Instant,
     health: Health,
+    /// What the site runs, once it has answered.
+    core: Option<Core>,
     /// When the next heartbeat is to go out.
     next_beat: Instant,
     /// No attempt to open before this.
     next_open: Instant,
+    /// When the next connection is made only to see whether the site lives,
+    /// where channels are opened on demand.
+    next_probe: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
     /// The last attempt failed while other channels were alive. The next sign of trouble decides.
@@ -171,14 +126,15 @@ impl Site {
         Site {
             channels: vec![Channel::Closed; usize::from(settings.channels)],
             idle: Vec::with_capacity(usize::from(settings.channels)),
-            queue: VecDeque::new(),
-            retries: VecDeque::new(),
+            queue: Queue::new(settings.channel_timeout),
             condition: Condition::Starting,
             since: now,
             risen: now,
             health: Health::new(seed),
+            core: None,
             next_beat: now + settings.heartbeat.interval,
             next_open: now,
+            next_probe: now,
             last_open: None,
             doubt: None,
             heard: now,
@@ -190,12 +146,9 @@ impl Site {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         match input {
             Input::Arrived(query, kind) => self.arrived(query, kind, now, out),
-            Input::Withdrawn(query) => {
-                self.queue.retain(|waiting| waiting.query != query);
-                self.retries.retain(|retry| retry.query != query);
-            }
+            Input::Withdrawn(query) => self.queue.withdraw(query),
             Input::Connected(channel) => self.connected(channel, now, out),
-            Input::Beaten(channel) => self.beaten(channel, now, out),
+            Input::Beaten(channel, core) => self.beaten(channel, core, now, out),
             Input::Answered(channel) => {
                 if let Channel::Serving(_) = self.channel(channel) {
                     self.rest(channel, now);
@@ -218,17 +171,15 @@ impl Site {
 
     /// When [`Input::Due`] is to be handed in, if nothing else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let beat = self.longest_idle().map(|since| self.beat_due(since));
-        let open = self.wants_channel().then_some(self.next_open);
-        let waiting = self
-            .queue
-            .front()
-            .map(|waiting| self.patience_ends(waiting));
-        let retry = self.retries.iter().map(|retry| retry.deadline).min();
+        let idle = self.longest_idle().map(|since| self.idle_ends(since));
         self.channels
             .iter()
             .filter_map(Channel::deadline)
-            .chain([beat, open, waiting, retry].into_iter().flatten())
+            .chain(
+                [idle, self.open_due(), self.queue.deadline()]
+                    .into_iter()
+                    .flatten(),
+            )
             .min()
     }
 
@@ -242,17 +193,24 @@ impl Site {
         }
     }
 
-    /// Channels that have answered a heartbeat and are still open.
+    /// Channels that serve or can serve.
     pub fn open_channels(&self) -> usize {
-        self.channels.iter().filter(|c| c.is_proved()).count()
+        self.channels.iter().filter(|c| c.is_open()).count()
     }
 
     /// Queries that wait for a channel.
     pub fn waiting(&self) -> usize {
-        self.queue.len() + self.retries.len()
+        self.queue.len()
     }
 
     fn arrived(&mut self, query: QueryId, kind: Kind, now: Instant, out: &mut Vec<Action>) {
+        let errand = match kind {
+            Kind::Get => Errand::Get,
+            Kind::Command => Errand::Command,
+            // Icinga 2 does not know waiting and answers at once.
+            Kind::Wait(_) if self.opens_on_demand() => Errand::Get,
+            Kind::Wait(timeout) => Errand::Wait(timeout),
+        };
         if let Condition::Dead { .. } = self.condition {
             let rested = self
                 .last_open
@@ -261,43 +219,62 @@ impl Site {
                 self.next_open = now;
             }
             self.open_if_due(now, out);
-            out.push(Action::Refuse(query, self.unreachable(now)));
-            return;
+            let refusal = self.unreachable(now);
+            if errand != Errand::Command {
+                out.push(Action::Refuse(query, refusal));
+                return;
+            }
+            // It may outlast the trouble, if nobody waits for its end.
+            out.push(Action::Hold(query, refusal));
         }
-        self.queue.push_back(Waiting {
-            query,
-            kind,
-            since: now,
-        });
+        self.queue.push(query, errand, now);
     }
 
     fn connected(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        if let Channel::Opening { until } = self.channel(channel) {
-            self.set(
-                channel,
-                Channel::Beating {
-                    since: now,
-                    until,
-                    first: true,
-                },
-            );
-            out.push(Action::Beat(channel));
+        let Channel::Opening { until } = self.channel(channel) else {
+            return;
+        };
+        let wanted = self.queue.len() > 0 && !self.queue.has_commands();
+        if self.is_well() && self.opens_on_demand() && wanted {
+            // The query that it was opened for is proof enough.
+            self.doubt = None;
+            self.rest(channel, now);
+            return;
         }
+        self.set(
+            channel,
+            Channel::Beating {
+                since: now,
+                until,
+                first: true,
+            },
+        );
+        out.push(Action::Beat(channel));
     }
 
-    fn beaten(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
+    fn beaten(&mut self, channel: ChannelNo, core: Core, now: Instant, out: &mut Vec<Action>) {
         let Channel::Beating { since, first, .. } = self.channel(channel) else {
             return;
         };
+        let is_news = self.core.replace(core) != Some(core);
+        if is_news && self.opens_on_demand() {
+            self.queue.end_waiting_line();
+            out.push(Action::Adapt(core));
+        }
         self.health.observe(now.saturating_duration_since(since));
         self.rest(channel, now);
         if first {
             self.doubt = None;
-            if let Condition::Starting | Condition::Dead { .. } = self.condition {
+            if !self.is_well() {
                 self.next_beat = now + self.settings.heartbeat.interval;
                 self.risen = now;
                 self.change(Condition::Ready, now, out);
             }
+        }
+        self.serve(now, out);
+        if self.opens_on_demand() && self.idle.contains(&channel) {
+            // It was opened only to see whether the site lives.
+            self.retire(channel, now, out);
         }
     }
 
@@ -305,7 +282,7 @@ impl Site {
         &mut self,
         channel: ChannelNo,
         loss: Loss,
-        owed: bool,
+        owed: Owed,
         now: Instant,
         out: &mut Vec<Action>,
     ) {
@@ -315,10 +292,8 @@ impl Site {
         }
         self.set(channel, Channel::Closed);
         self.idle.retain(|idle| *idle != channel);
-        if let Channel::Serving(serving) = was
-            && owed
-        {
-            self.lost_query(serving, &loss, now, out);
+        if let Channel::Serving(serving) = was {
+            self.lost_query(serving, &loss, owed, now, out);
         }
         if was.is_coming() {
             self.attempt_failed(loss, now, out);
@@ -330,27 +305,51 @@ impl Site {
         }
     }
 
-    fn lost_query(&mut self, serving: Serving, loss: &Loss, now: Instant, out: &mut Vec<Action>) {
-        let refusal = match (serving.kind, loss) {
-            (Kind::Command, loss) => Refusal::CommandUnknown(loss.clone()),
-            (Kind::Get, loss) if loss.may_retry() && !serving.again => {
-                self.retries.push_back(Retry {
-                    query: serving.query,
-                    lost: now,
-                    deadline: serving.deadline,
+    fn lost_query(
+        &mut self,
+        serving: Serving,
+        loss: &Loss,
+        owed: Owed,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Serving { query, errand, .. } = serving;
+        let refusal = match (owed, errand) {
+            (Owed::Nothing, _) => return,
+            (Owed::Unknown, _) => Refusal::MayHaveBeenDelivered(loss.clone()),
+            (Owed::All, Errand::Command) => {
+                self.queue.put_back(Waiting {
+                    query,
+                    errand,
+                    since: serving.since,
+                    until: serving.until,
+                    ticket: serving.ticket,
                 });
                 return;
             }
-            (Kind::Get, Loss::NotAHeader(bytes)) => Refusal::NotLivestatus(bytes.clone()),
-            (Kind::Get, Loss::Closed | Loss::Broken(_)) => Refusal::LostTwice,
-            (Kind::Get, loss) => Refusal::Unusable(loss.clone()),
+            (Owed::All, _) if loss.may_retry() && !serving.again => {
+                // A wait that was interrupted ends with the present state: it
+                // must not push in before the other waits, nor behind them.
+                let errand = match errand {
+                    Errand::Wait(_) => Errand::Glance,
+                    errand => errand,
+                };
+                self.queue.push_retry(Retry {
+                    query,
+                    errand,
+                    lost: now,
+                    deadline: serving.deadline,
+                    ticket: serving.ticket,
+                });
+                return;
+            }
+            (Owed::All, _) => Refusal::lost(loss),
         };
-        out.push(Action::Refuse(serving.query, refusal));
+        out.push(Action::Refuse(query, refusal));
     }
 
     fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
-        let well = matches!(self.condition, Condition::Ready | Condition::Busy);
-        if well && now.saturating_duration_since(self.risen) >= RECOVERY {
+        if self.is_well() && now.saturating_duration_since(self.risen) >= RECOVERY {
             self.health.recovered();
         }
         self.next_open = now + self.health.pause(self.settings.connect_retry);
@@ -361,17 +360,19 @@ impl Site {
         }
     }
 
-    /// The site is dead: nothing of it is kept, everyone who waits is told.
+    /// The site is dead: no channel of it is kept, and everyone who waits is
+    /// told. Commands that were not written stay: they may outlast the trouble.
     fn die(&mut self, cause: Loss, now: Instant, out: &mut Vec<Action>) {
         self.doubt = None;
         self.idle.clear();
         self.health.forget();
-        if self.state() == State::Dead {
-            // Another attempt has failed, and the cause may be another one by now.
-            self.condition = Condition::Dead { cause };
-        } else {
+        let died = self.state() != State::Dead;
+        if died {
             self.next_open = self.next_open.max(now + self.settings.connect_retry);
             self.change(Condition::Dead { cause }, now, out);
+        } else {
+            // Another attempt has failed, and the cause may be another one by now.
+            self.condition = Condition::Dead { cause };
         }
         let refusal = self.unreachable(now);
         for index in 0..self.channels.len() {
@@ -382,18 +383,17 @@ impl Site {
             }
             self.set(channel, Channel::Closed);
             if let Channel::Serving(serving) = was {
-                let refusal = match serving.kind {
-                    Kind::Get => refusal.clone(),
-                    Kind::Command => Refusal::CommandUnknown(Loss::SiteDead),
-                };
-                out.push(Action::Refuse(serving.query, refusal));
+                out.push(Action::Refuse(serving.query, refusal.clone()));
             }
             out.push(Action::Close(channel, Loss::SiteDead));
         }
-        let waiting = self.queue.drain(..).map(|waiting| waiting.query);
-        let retries = self.retries.drain(..).map(|retry| retry.query);
-        for query in retries.chain(waiting) {
+        for query in self.queue.drain_queries() {
             out.push(Action::Refuse(query, refusal.clone()));
+        }
+        if died {
+            for query in self.queue.commands() {
+                out.push(Action::Hold(query, refusal.clone()));
+            }
         }
     }
 
@@ -406,28 +406,15 @@ impl Site {
                 self.overdue(channel, now, out);
             }
         }
-        while let Some(waiting) = self.queue.front().copied()
-            && self.patience_ends(&waiting) <= now
-        {
-            // A channel may have come free in this very moment.
-            self.serve(now, out);
-            if self
-                .queue
-                .front()
-                .is_some_and(|first| first.query == waiting.query)
-            {
-                self.queue.pop_front();
-                self.out_of_patience(waiting, now, out);
-            }
+        // A channel may have come free in this very moment.
+        self.serve(now, out);
+        while let Some(waiting) = self.queue.pop_impatient(now) {
+            self.out_of_patience(waiting, now, out);
         }
         let limit = self.settings.query_timeout;
-        self.retries.retain(|retry| {
-            let late = retry.deadline <= now;
-            if late {
-                out.push(Action::Refuse(retry.query, Refusal::TimedOut { limit }));
-            }
-            !late
-        });
+        while let Some(retry) = self.queue.pop_late_retry(now) {
+            out.push(Action::Refuse(retry.query, Refusal::TimedOut { limit }));
+        }
     }
 
     fn overdue(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
@@ -452,7 +439,7 @@ impl Site {
                 }
             }
             Channel::Serving(serving) => {
-                let limit = self.settings.query_timeout;
+                let limit = self.life(serving.errand);
                 out.push(Action::Refuse(serving.query, Refusal::TimedOut { limit }));
                 out.push(Action::Close(channel, Loss::TimedOut(limit)));
             }
@@ -475,80 +462,148 @@ impl Site {
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.serve(now, out);
         self.open_if_due(now, out);
+        let has_room = !self.idle.is_empty() || self.opens_on_demand();
         if let Condition::Busy = self.condition
-            && !self.idle.is_empty()
+            && has_room
+            && !self.queue.has_gets()
         {
             self.change(Condition::Ready, now, out);
         }
         while let Some(since) = self.longest_idle()
-            && self.beat_due(since) <= now
+            && self.idle_ends(since) <= now
         {
             let channel = self.idle.remove(0);
-            self.next_beat = now + self.settings.heartbeat.interval;
-            self.beat(channel, now, out);
+            if self.opens_on_demand() {
+                self.retire(channel, now, out);
+            } else {
+                self.next_beat = now + self.settings.heartbeat.interval;
+                self.beat(channel, now, out);
+            }
         }
     }
 
     /// Free channels go to those who wait. The one used last is taken first:
     /// it is the surest to be alive, and the others show by idling that they are too many.
     fn serve(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while let Some(retry) = self.retries.front().copied()
+        self.serve_retries(now, out);
+        while let Some(channel) = self.idle.last().copied()
+            && let Some(waiting) = self.queue.pop(self.is_fresh(channel, now))
+        {
+            self.serve_first_time(waiting, now, out);
+        }
+        if self.queue.has_commands() {
+            self.prove_one(now, out);
+        }
+        while !self.idle.is_empty()
+            && self.may_wait()
+            && let Some(waiting) = self.queue.pop_wait()
+        {
+            self.serve_first_time(waiting, now, out);
+        }
+    }
+
+    fn serve_retries(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while let Some(retry) = self.queue.first_retry()
             && let Some(channel) = self.idle.last().copied()
         {
-            let fresh =
-                matches!(self.channel(channel), Channel::Idle { since } if since > retry.lost);
-            let proving = self
-                .channels
-                .iter()
-                .any(|c| matches!(c, Channel::Beating { .. }));
-            if !fresh && proving {
-                break;
+            let answered = match self.channel(channel) {
+                Channel::Idle { since } => since,
+                _ => retry.lost,
+            };
+            if answered <= retry.lost {
+                self.prove_one(now, out);
+                return;
             }
-            self.idle.pop();
-            if !fresh {
-                self.beat(channel, now, out);
-                break;
-            }
-            self.retries.pop_front();
+            self.queue.pop_retry();
             self.assign(
-                channel,
                 Serving {
                     query: retry.query,
-                    kind: Kind::Get,
+                    errand: retry.errand,
                     deadline: retry.deadline,
+                    since: retry.lost,
+                    until: retry.deadline,
+                    ticket: retry.ticket,
                     again: true,
                 },
                 out,
             );
         }
-        while let Some(waiting) = self.queue.front().copied()
+    }
+
+    /// Somebody waits for a channel that is certain to be alive: the next idle
+    /// one has to show that it is, unless one is showing it already.
+    fn prove_one(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let is_beating = |c: &Channel| matches!(c, Channel::Beating { .. });
+        if !self.channels.iter().any(is_beating)
             && let Some(channel) = self.idle.pop()
         {
-            self.queue.pop_front();
-            self.assign(
-                channel,
-                Serving {
-                    query: waiting.query,
-                    kind: waiting.kind,
-                    deadline: now + self.settings.query_timeout,
-                    again: false,
-                },
-                out,
-            );
+            self.beat(channel, now, out);
         }
     }
 
-    fn assign(&mut self, channel: ChannelNo, serving: Serving, out: &mut Vec<Action>) {
+    fn is_fresh(&self, channel: ChannelNo, now: Instant) -> bool {
+        matches!(self.channel(channel), Channel::Idle { since } if now < since + FRESH)
+    }
+
+    fn serve_first_time(&mut self, waiting: Waiting, now: Instant, out: &mut Vec<Action>) {
+        self.assign(
+            Serving {
+                query: waiting.query,
+                errand: waiting.errand,
+                deadline: now + self.life(waiting.errand),
+                since: waiting.since,
+                until: waiting.until,
+                ticket: waiting.ticket,
+                again: false,
+            },
+            out,
+        );
+    }
+
+    fn assign(&mut self, serving: Serving, out: &mut Vec<Action>) {
+        let Some(channel) = self.idle.pop() else {
+            return;
+        };
         self.set(channel, Channel::Serving(serving));
         out.push(Action::Assign {
             query: serving.query,
             channel,
             deadline: serving.deadline,
+            wait: self.wait_limit(serving.errand),
         });
     }
 
+    /// How long a query may live once it has a channel.
+    fn life(&self, errand: Errand) -> Duration {
+        match errand {
+            Errand::Get | Errand::Glance | Errand::Command => self.settings.query_timeout,
+            Errand::Wait(asked) => match self.wait_limit(errand).or(asked) {
+                Some(limit) => limit.saturating_add(self.settings.query_timeout),
+                None => LONGEST_WAIT,
+            },
+        }
+    }
+
+    /// The time limit for waiting that is sent instead of the client's own.
+    fn wait_limit(&self, errand: Errand) -> Option<Duration> {
+        match errand {
+            Errand::Get | Errand::Command => None,
+            Errand::Glance => Some(GLANCE),
+            Errand::Wait(asked) => {
+                let is_long = asked.is_none_or(|asked| asked > WAIT_ON_ONLY_CHANNEL);
+                (self.settings.channels == 1 && is_long).then_some(WAIT_ON_ONLY_CHANNEL)
+            }
+        }
+    }
+
+    /// Whether one more wait query may have a channel: they get half of them.
+    fn may_wait(&self) -> bool {
+        let share = (self.channels.len() / 2).max(1);
+        self.channels.iter().filter(|c| c.is_waiting()).count() < share
+    }
+
     fn open_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if !self.wants_channel() || now < self.next_open {
+        if self.open_due().is_none_or(|due| now < due) {
             return;
         }
         let closed = self.channels.iter().position(|c| *c == Channel::Closed);
@@ -562,9 +617,40 @@ impl Site {
         out.push(Action::Open(channel));
     }
 
-    /// Whether one more is to be opened, one after another.
-    fn wants_channel(&self) -> bool {
-        self.channels.contains(&Channel::Closed) && !self.channels.iter().any(Channel::is_coming)
+    /// When one more channel is to be opened, one after another; nothing if none is wanted.
+    fn open_due(&self) -> Option<Instant> {
+        let is_full = !self.channels.contains(&Channel::Closed);
+        if is_full || self.channels.iter().any(Channel::is_coming) {
+            return None;
+        }
+        if !self.is_well() {
+            return Some(self.next_open);
+        }
+        if !self.opens_on_demand() {
+            return Some(self.next_open);
+        }
+        match (self.open_channels(), self.queue.len()) {
+            (0, 0) => Some(self.next_open.max(self.next_probe)),
+            (_, 0) => None,
+            (open, _) => (open < ICINGA2_CHANNELS).then_some(self.next_open),
+        }
+    }
+
+    /// Whether the site's core is hurt by connections that are merely kept.
+    fn opens_on_demand(&self) -> bool {
+        self.settings.adapts && self.core == Some(Core::Icinga2)
+    }
+
+    /// The channel is not needed at present.
+    fn retire(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
+        self.set(channel, Channel::Closed);
+        self.idle.retain(|idle| *idle != channel);
+        self.next_probe = now + ICINGA2_PROBE;
+        out.push(Action::Close(channel, Loss::NotNeeded));
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(self.condition, Condition::Ready | Condition::Busy)
     }
 
     fn beat(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
@@ -586,9 +672,12 @@ impl Site {
         self.idle.push(channel);
     }
 
-    /// When the next heartbeat is due, given the longest idle channel's last answer.
-    fn beat_due(&self, since: Instant) -> Instant {
-        self.next_beat.min(since + LONGEST_IDLE)
+    /// When something is to be done about the channel that is idle longest.
+    fn idle_ends(&self, since: Instant) -> Instant {
+        match self.opens_on_demand() {
+            true => since + ICINGA2_KEPT,
+            false => self.next_beat.min(since + LONGEST_IDLE),
+        }
     }
 
     fn longest_idle(&self) -> Option<Instant> {
@@ -596,10 +685,6 @@ impl Site {
             Channel::Idle { since } => Some(since),
             _ => None,
         }
-    }
-
-    fn patience_ends(&self, waiting: &Waiting) -> Instant {
-        waiting.since + self.settings.channel_timeout
     }
 
     fn unreachable(&self, now: Instant) -> Refusal {
@@ -660,22 +745,35 @@ impl Site {
         assert_eq!(idle.len(), count(|c| matches!(c, Channel::Idle { .. })));
         assert!(count(Channel::is_coming) <= 1, "two attempts at once");
         assert!(
-            idle.is_empty() || self.queue.is_empty(),
+            idle.is_empty() || !self.queue.has_gets(),
             "a query waits beside a free channel"
         );
+        assert!(
+            idle.is_empty()
+                || !self.queue.has_commands()
+                || count(|c| matches!(c, Channel::Beating { .. })) > 0,
+            "a command waits beside a free channel that nobody proves"
+        );
+        assert!(
+            count(Channel::is_waiting) <= (self.channels.len() / 2).max(1),
+            "wait queries use more than their share"
+        );
         if let Condition::Dead { .. } = self.condition {
-            assert_eq!(self.waiting(), 0, "a query waits for a dead site");
+            assert_eq!(
+                self.queue.len_without_commands(),
+                0,
+                "a query waits for a dead site"
+            );
             assert_eq!(self.open_channels(), 0, "a dead site has a channel");
         }
-        let mut queries: Vec<QueryId> = self.queue.iter().map(|waiting| waiting.query).collect();
-        queries.extend(self.retries.iter().map(|retry| retry.query));
+        let mut queries: Vec<QueryId> = self.queue.all().collect();
         queries.extend(self.channels.iter().filter_map(|c| match c {
             Channel::Serving(serving) => Some(serving.query),
             _ => None,
         }));
         queries.sort_unstable();
         assert!(
-            queries.windows(2).all(|pair| pair[0] != pair[1]),
+            queries.is_sorted_by(|a, b| a < b),
             "a query is in two places"
         );
     }

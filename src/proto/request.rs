@@ -9,6 +9,7 @@
 //! line without content is ever forwarded.
 
 use memchr::memchr;
+use std::time::Duration;
 
 /// Longest line of a request. Naemon refuses above 64 KiB, Checkmk and Icinga 2
 /// take more; above this nothing sensible is meant.
@@ -23,6 +24,9 @@ const OUR_HEADERS: &[u8] = b"ResponseHeader: fixed16\nKeepAlive: on\n";
 /// an unknown one would make the site look dead.
 pub const HEARTBEAT: &[u8] = b"GET status\nResponseHeader: fixed16\nKeepAlive: on\n\
     Columns: program_start program_version livestatus_version\n\n";
+
+/// The header with the limit for waiting, in milliseconds.
+const WAIT_TIMEOUT: &str = "WaitTimeout:";
 
 /// Room for a typical request, so that it is built in one allocation.
 const TYPICAL_REQUEST: usize = 512;
@@ -41,6 +45,9 @@ pub struct Style {
 pub enum Kind {
     /// Reads; may be sent a second time when a channel is lost.
     Get,
+    /// Reads, but only when something has happened or, if it says so, this time
+    /// is over. May be sent a second time.
+    Wait(Option<Duration>),
     /// Changes something, has no response, outlives its client and is never sent twice.
     Command,
 }
@@ -55,6 +62,16 @@ pub struct Request {
     pub kind: Kind,
     /// How the client wants the response.
     pub style: Style,
+}
+
+impl Request {
+    /// Replaces the client's limit for waiting: of several, the last counts.
+    pub fn limit_wait(&mut self, limit: Duration) {
+        // The empty line gives way to ours.
+        self.bytes.pop();
+        let line = format!("{WAIT_TIMEOUT} {}\n\n", limit.as_millis());
+        self.bytes.extend_from_slice(line.as_bytes());
+    }
 }
 
 /// Why a request is not one. The text is for a person.
@@ -123,6 +140,9 @@ pub struct Framer {
     /// The rewritten request so far.
     request: Vec<u8>,
     style: Style,
+    /// Whether a header asks to wait, and for how long at most.
+    waits: bool,
+    wait_timeout: Option<Duration>,
     /// The line whose end has not come yet.
     line: Vec<u8>,
 }
@@ -133,6 +153,8 @@ impl Default for Framer {
             state: State::Start,
             request: Vec::new(),
             style: Style::default(),
+            waits: false,
+            wait_timeout: None,
             line: Vec::new(),
         }
     }
@@ -239,6 +261,7 @@ impl Framer {
                 } else if let Some(value) = header(line, b"KeepAlive:") {
                     self.style.keep_alive = value == b"on";
                 } else if header(line, b"Cache:").is_none() {
+                    self.note_waiting(line);
                     return self.push_line(line, limit, b"");
                 }
                 Step::More
@@ -267,12 +290,32 @@ impl Framer {
         Step::More
     }
 
+    /// What these headers say is passed on as it is, and kept in mind.
+    fn note_waiting(&mut self, line: &[u8]) {
+        let trigger = header(line, b"WaitTrigger:").or(header(line, b"WaitCondition:"));
+        self.waits |= trigger.is_some();
+        if let Some(value) = header(line, WAIT_TIMEOUT.as_bytes()) {
+            let millis = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse().ok());
+            // 0 is "for ever", and what is not a number is the site's to refuse.
+            self.wait_timeout = millis
+                .filter(|millis| *millis > 0)
+                .map(Duration::from_millis);
+        }
+    }
+
     fn complete(&mut self) -> Request {
         self.state = State::Start;
         self.request.push(b'\n');
+        let timeout = self.wait_timeout.take();
+        let kind = match std::mem::take(&mut self.waits) {
+            true => Kind::Wait(timeout),
+            false => Kind::Get,
+        };
         Request {
             bytes: std::mem::take(&mut self.request),
-            kind: Kind::Get,
+            kind,
             style: std::mem::take(&mut self.style),
         }
     }
@@ -478,6 +521,56 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_query_that_waits_is_known_by_its_headers() {
+        let ms = |millis| Some(Duration::from_millis(millis));
+        for (headers, want) in [
+            (
+                "WaitTrigger: check\nWaitTimeout: 2000\n",
+                Kind::Wait(ms(2000)),
+            ),
+            (
+                "WaitTimeout:7\nWaitObject: h\nWaitCondition: state = 0\n",
+                Kind::Wait(ms(7)),
+            ),
+            ("WaitTrigger: all\n", Kind::Wait(None)),
+            (
+                "WaitTrigger: all\nWaitTimeout: 5\nWaitTimeout: 0\n",
+                Kind::Wait(None),
+            ),
+            ("WaitTrigger: all\nWaitTimeout: soon\n", Kind::Wait(None)),
+            ("WaitTimeout: 2000\n", Kind::Get),
+        ] {
+            let input = format!("GET hosts\n{headers}\nGET hosts\n\n");
+            let kinds: Vec<Kind> = run(input.as_bytes(), 1000, false)
+                .iter()
+                .map(|step| match step {
+                    Step::Complete(request) => request.kind,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(kinds, [want, Kind::Get], "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_for_waiting_stands_behind_the_clients_own() {
+        let Step::Complete(mut request) = run(
+            b"GET hosts\nWaitTrigger: all\nWaitTimeout: 9000\n\n",
+            1000,
+            false,
+        )
+        .remove(0) else {
+            panic!("not complete")
+        };
+        request.limit_wait(Duration::from_millis(1));
+        assert!(
+            request
+                .bytes
+                .ends_with(b"WaitTimeout: 9000\nWaitTimeout: 1\n\n")
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The 16 bytes in front of a response: reading a site's, writing our own.
 
+use memchr::memchr;
+
 /// Length of the header of `ResponseHeader: fixed16`.
 pub const HEADER_LEN: usize = 16;
 
@@ -8,6 +10,9 @@ pub const HEADER_LEN: usize = 16;
 /// module dies on one it does not know and repeats the query on 500, Checkmk's
 /// GUI takes 404 for "no rows".
 pub const BAD_GATEWAY: u16 = 502;
+
+/// Status of an answer to what is not a request, or not one that the site understands.
+pub const BAD_REQUEST: u16 = 400;
 
 /// A header, read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +148,69 @@ impl Frame {
     }
 }
 
+/// Longest of the short responses: to a heartbeat, and what follows a command.
+const LONGEST_SHORT: usize = 64 * 1024;
+
+/// A short response that has come whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Short {
+    /// What stood in front of the header: the lines `400: text` with which
+    /// Naemon refuses a command.
+    pub refusal: Vec<u8>,
+    /// The header.
+    pub header: Header,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Collects a short response, which is wanted whole.
+#[derive(Debug, Default)]
+pub struct Collector {
+    bytes: Vec<u8>,
+}
+
+impl Collector {
+    /// Takes in the next bytes from the site. Lines of a refused command may
+    /// stand in front of the header where a command was sent.
+    pub fn take(&mut self, bytes: &[u8], behind_command: bool) -> Result<Option<Short>, Defect> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() > LONGEST_SHORT {
+            return Err(Defect::Surplus);
+        }
+        let mut rest = self.bytes.as_slice();
+        while behind_command && is_refusal(rest) {
+            match memchr(b'\n', rest) {
+                Some(end) => rest = rest.get(end + 1..).unwrap_or_default(),
+                None => return Ok(None),
+            }
+        }
+        let mut frame = Frame::default();
+        let piece = frame.take(rest)?;
+        let (true, Some(header)) = (piece.done, frame.header()) else {
+            return match frame.may_be_header() {
+                true => Ok(None),
+                false => Err(Defect::NotAHeader),
+            };
+        };
+        let refusal = self.bytes.len() - rest.len();
+        Ok(Some(Short {
+            refusal: self.bytes.get(..refusal).unwrap_or_default().to_vec(),
+            header,
+            body: piece.body.to_vec(),
+        }))
+    }
+
+    /// What has come so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Whether a line begins as Naemon's refusals do: three digits and a colon.
+fn is_refusal(bytes: &[u8]) -> bool {
+    matches!(bytes, [a, b, c, b':', ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()))
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
     let mut value = 0;
     for digit in digits {
@@ -225,6 +293,35 @@ mod tests {
         assert!(!frame.take(b"200           0").unwrap().done);
         assert!(frame.take(b"\n").unwrap().done);
         assert_eq!(frame.take(b"x"), Err(Defect::Surplus));
+    }
+
+    #[test]
+    fn a_refused_command_is_told_from_its_barrier_however_it_is_cut() {
+        let answer = b"200          11\n1795197901\n";
+        let refused = b"400: Unknown command 'NO_SUCH'\n";
+        for refusal in [&b""[..], refused] {
+            let bytes = [refusal, answer].concat();
+            for cut in 0..bytes.len() {
+                let mut collector = Collector::default();
+                assert_eq!(collector.take(&bytes[..cut], true), Ok(None), "{cut}");
+                let short = collector.take(&bytes[cut..], true).unwrap().unwrap();
+                assert_eq!(short.refusal, refusal);
+                assert_eq!((short.header.status, short.body.len()), (200, 11));
+            }
+        }
+        assert_eq!(
+            Collector::default().take(refused, false),
+            Err(Defect::NotAHeader)
+        );
+    }
+
+    #[test]
+    fn a_short_response_is_not_collected_without_end() {
+        let mut collector = Collector::default();
+        let bytes = vec![b'9'; LONGEST_SHORT + 1];
+        assert_eq!(collector.take(&bytes, true), Err(Defect::Surplus));
+        let mut collector = Collector::default();
+        assert_eq!(collector.take(b"No UNIX", false), Err(Defect::NotAHeader));
     }
 
     #[test]

@@ -5,34 +5,14 @@ use super::{News, Reactor, SiteEntry, Who};
 use crate::channel::{Channel, MOST_READS, Purpose, State};
 use crate::client::Parting;
 use crate::config::{Address, Family};
-use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
-use crate::pool::{ChannelNo, Input, Loss};
-use crate::proto::request::{HEARTBEAT, Kind};
-use crate::proto::response::{Defect, Frame, Header};
-use crate::query::{Query, Stage};
+use crate::ids::{ChannelId, QueryId, SiteId};
+use crate::pool::{ChannelNo, Input, Loss, Owed};
+use crate::proto::response::BAD_REQUEST;
+use crate::query::Stage;
 use crate::stream::{Arrival, Stream, Target};
 use crate::sys;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-
-/// The rest of a response whose client has gone is read and dropped up to this
-/// length; beyond it, closing the channel is cheaper.
-const DROPPED_AT_MOST: u64 = 1024 * 1024;
-
-/// So much of what was not a response is shown to a person.
-const SHOWN: usize = 60;
-
-/// What is to follow after a piece of input.
-enum Next {
-    /// The response goes on.
-    More,
-    /// It is complete.
-    Complete(Header),
-    /// There is no memory for more of it.
-    Wait,
-    /// The channel is of no use any more.
-    Lose(Loss),
-}
 
 impl Reactor {
     pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
@@ -180,195 +160,23 @@ impl Reactor {
         }
     }
 
-    /// Sends and receives; `false` if nothing more can be done now.
-    fn exchange(&mut self, id: ChannelId) -> bool {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return false;
-        };
-        let State::Busy(stream, exchange) = &mut channel.state else {
-            return false;
-        };
-        let query = match exchange.purpose {
-            Purpose::Heartbeat => None,
-            Purpose::Query(query) => self.queries.get_mut(query),
-        };
-        let request = query
-            .as_ref()
-            .map_or(HEARTBEAT, |query| &query.request.bytes);
-        if let Some(rest) = request.get(exchange.sent..) {
-            match stream.write(rest, self.poll.registry()) {
-                Ok(count) => exchange.sent += count,
-                Err(error) => {
-                    self.channel_broke(id, &error);
-                    return false;
-                }
-            }
-        }
-        let client = query.as_ref().and_then(|query| query.client);
-        let response = query.and_then(Query::response_mut);
-        if let (Some(header), Some(0)) = (exchange.frame.header(), exchange.frame.left()) {
-            // Complete since earlier, but nobody had room for it.
-            if response.is_none_or(|response| response.can_leave_channel()) {
-                self.completed(id, header);
-            }
-            return false;
-        }
-        let room = response.map_or(usize::MAX, |response| response.room());
-        let room = room.min(self.scratch.len());
-        let Some(place) = self
-            .scratch
-            .get_mut(..room)
-            .filter(|place| !place.is_empty())
-        else {
-            if let Some(client) = client {
-                self.arm_client(client);
-            }
-            return false;
-        };
-        let next = match stream.read(place) {
-            Ok(Arrival::Nothing) => return false,
-            Ok(Arrival::Bytes(count)) => self.take_in(id, count),
-            Ok(Arrival::End) => Next::Lose(ended(&exchange.frame)),
-            Err(error) => Next::Lose(Loss::Broken(sys::words(&error))),
-        };
-        match next {
-            Next::More => return true,
-            Next::Wait => self.short.push_back(id),
-            Next::Lose(loss) => self.lose(id, loss),
-            Next::Complete(header) => self.completed(id, header),
-        }
-        false
-    }
-
-    /// Takes in the first `count` bytes of the scratch area for a busy channel.
-    fn take_in(&mut self, id: ChannelId, count: usize) -> Next {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return Next::Lose(Loss::Shutdown);
-        };
-        if let Some(policy) = self.sites.get_mut(channel.site).and_then(SiteEntry::policy) {
-            policy.heard(self.now);
-        }
-        let State::Busy(stream, exchange) = &mut channel.state else {
-            return Next::Lose(Loss::Spoke);
-        };
-        let fresh = self.scratch.get(..count).unwrap_or_default();
-        let piece = match exchange.frame.take(fresh) {
-            Ok(piece) => piece,
-            Err(Defect::Surplus) => return Next::Lose(Loss::Surplus),
-            Err(Defect::NotAHeader) => return Next::Lose(not_a_header(&exchange.frame, fresh)),
-        };
-        if piece.body.is_empty() && !piece.done {
-            stream.hurry();
-        }
-        let mut freed = 0;
-        if let Purpose::Query(query) = exchange.purpose
-            && let Some(query) = self.queries.get_mut(query)
-            && query.request.kind == Kind::Get
-        {
-            let client = query.client.and_then(|id| self.clients.get_mut(id));
-            if let Some(client) = client {
-                let registry = self.poll.registry();
-                let write = |bytes: &[u8]| client.stream.write(bytes, registry);
-                let memory = &mut self.responses;
-                match query.take_in(
-                    &piece,
-                    exchange.frame.head(),
-                    fresh,
-                    write,
-                    memory,
-                    self.now,
-                ) {
-                    Ok(true) => {}
-                    Ok(false) => return Next::Wait,
-                    Err(_) => {
-                        client.stream.give_up();
-                        freed = query.abandon();
-                    }
-                }
-            }
-            if query.client.is_none() && exchange.frame.left() > Some(DROPPED_AT_MOST) {
-                self.release(freed);
-                return Next::Lose(Loss::Abandoned);
-            }
-        }
-        let header = exchange.frame.header().filter(|_| piece.done);
-        self.release(freed);
-        header.map_or(Next::More, Next::Complete)
-    }
-
-    /// A response has come to its end: the channel is free or closed, the
-    /// client gets what it has not got yet.
-    fn completed(&mut self, id: ChannelId, header: Header) {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return;
-        };
-        let State::Busy(_, exchange) = &channel.state else {
-            return;
-        };
-        let (site, no, purpose) = (channel.site, channel.no, exchange.purpose);
-        channel.rest();
-        let behind = channel.look_behind(&mut self.scratch);
-        let loss = match (behind, purpose) {
-            (Ok(Arrival::Bytes(_)), _) => Some(Loss::Surplus),
-            (Ok(Arrival::End), _) => Some(Loss::Closed),
-            (Err(error), _) => Some(Loss::Broken(sys::words(&error))),
-            (Ok(Arrival::Nothing), Purpose::Heartbeat) if header.status != 200 => {
-                Some(Loss::Unwell(header.status))
-            }
-            (Ok(Arrival::Nothing), _) if !header.leaves_channel_in_step() => {
-                Some(Loss::OutOfStep(header.status))
-            }
-            (Ok(Arrival::Nothing), _) => None,
-        };
-        let client = match purpose {
-            Purpose::Heartbeat => None,
-            Purpose::Query(query) => self.leave_channel(query),
-        };
-        match (loss, purpose) {
-            (Some(loss), _) => self.lose(id, loss),
-            (None, Purpose::Heartbeat) => {
-                if let Some(channel) = self.channels.get_mut(id) {
-                    channel.is_proved = true;
-                }
-                self.tell(site, Input::Beaten(no));
-            }
-            (None, Purpose::Query(_)) => self.tell(site, Input::Answered(no)),
-        }
-        // Those who wait come before this client's next query.
-        self.run_policy();
-        if let Some(client) = client {
-            self.attend_client(client);
-        }
-    }
-
-    /// The query's response is complete; returns the client that is to be looked after.
-    fn leave_channel(&mut self, id: QueryId) -> Option<ClientId> {
-        let query = self.queries.get_mut(id)?;
-        let client = query.client;
-        query.stage = match std::mem::replace(&mut query.stage, Stage::Waiting) {
-            Stage::Sent {
-                deadline,
-                response: Some(response),
-                ..
-            } if client.is_some() => Stage::Answered { deadline, response },
-            _ => {
-                // A command that was consumed, or a response that nobody wants any more.
-                self.end_query(id);
-                return client;
-            }
-        };
-        client
-    }
-
     /// A channel ended by itself: the policy is to hear of it.
     pub(super) fn lose(&mut self, id: ChannelId, loss: Loss) {
-        let Some((site, no, purpose)) = self.drop_channel(id, &loss) else {
+        let Some(channel) = self.drop_channel(id, &loss) else {
             return;
         };
-        let owed = match purpose {
-            Some(Purpose::Query(query)) => self.lose_response(query),
-            Some(Purpose::Heartbeat) | None => false,
+        let owed = match channel.exchange() {
+            None => Owed::Nothing,
+            Some(exchange) => match exchange.purpose {
+                Purpose::Heartbeat => Owed::Nothing,
+                Purpose::Query(query) => self.lose_response(query, &loss),
+                Purpose::Command(query) => self.lose_command(query, exchange.sent > 0),
+            },
         };
+        let (site, no) = (channel.site, channel.no);
+        if let Some(stream) = channel.into_stream() {
+            stream.close(self.poll.registry());
+        }
         self.news.push_back(News {
             site,
             input: Input::Lost {
@@ -380,105 +188,81 @@ impl Reactor {
         });
     }
 
-    /// The query's channel is gone before its response was complete. Whether
-    /// the query is still to be answered.
-    fn lose_response(&mut self, id: QueryId) -> bool {
+    /// The query's channel is gone before its response was complete. What it is still owed.
+    fn lose_response(&mut self, id: QueryId, loss: &Loss) -> Owed {
         let Some(query) = self.queries.get_mut(id) else {
-            return false;
+            return Owed::Nothing;
+        };
+        let Some(client) = query.client else {
+            self.end_query(id);
+            return Owed::Nothing;
         };
         if query.has_begun() {
-            let client = query.client;
             self.end_query(id);
-            if let Some(client) = client {
-                self.close_client(client, Parting::CutShort);
-            }
-            return false;
+            self.close_client(client, Parting::CutShort);
+            return Owed::Nothing;
         }
-        if query.client.is_none() && query.request.kind == Kind::Get {
-            self.end_query(id);
-            return false;
+        if let Loss::NotAHeader(text) = loss {
+            if query.strange_answer.as_ref() == Some(text) {
+                // Twice the same is what the site has to say to this query.
+                self.answer_own(id, BAD_REQUEST, text);
+                return Owed::Nothing;
+            }
+            query.strange_answer = Some(text.clone());
         }
         let reserved = query.reserved();
         query.stage = Stage::Waiting;
         self.release(reserved);
-        true
+        Owed::All
     }
 
-    /// Takes the channel away; what it was used for is returned.
-    pub(super) fn drop_channel(
-        &mut self,
-        id: ChannelId,
-        loss: &Loss,
-    ) -> Option<(SiteId, ChannelNo, Option<Purpose>)> {
+    /// Takes the channel away.
+    fn drop_channel(&mut self, id: ChannelId, loss: &Loss) -> Option<Channel> {
         let channel = self.channels.remove(id)?;
-        let (site, no) = (channel.site, channel.no);
         // A query that costs its channel is no event of the site's, and the
         // death of a site is one line.
         let level = match loss {
-            Loss::OutOfStep(_) | Loss::Abandoned | Loss::SiteDead => log::Level::Debug,
+            Loss::OutOfStep(_) | Loss::Abandoned | Loss::SiteDead | Loss::NotNeeded => {
+                log::Level::Debug
+            }
             _ if !channel.is_proved => log::Level::Debug,
             _ => log::Level::Info,
         };
         log::log!(
             level,
             "channel {}/{}: closed: {loss} (age {:.1} s, {} queries)",
-            self.site_name(site),
-            no.0,
+            self.site_name(channel.site),
+            channel.no.0,
             self.now
                 .saturating_duration_since(channel.opened)
                 .as_secs_f64(),
             channel.queries
         );
-        let purpose = channel.purpose();
+        Some(channel)
+    }
+
+    /// The policy has done with the channel.
+    pub(super) fn close_channel(&mut self, id: ChannelId, loss: &Loss) {
+        let Some(channel) = self.drop_channel(id, loss) else {
+            return;
+        };
+        let query = channel
+            .exchange()
+            .and_then(|exchange| exchange.purpose.query());
+        if let Some(query) = query
+            && let Some(query_left) = self.queries.get(query)
+            && query_left.client.is_none()
+        {
+            // Its client has gone before; the policy does not know.
+            self.end_query(query);
+        }
         if let Some(stream) = channel.into_stream() {
             stream.close(self.poll.registry());
         }
-        Some((site, no, purpose))
     }
 
     /// Sending or receiving failed.
     pub(super) fn channel_broke(&mut self, id: ChannelId, error: &io::Error) {
         self.lose(id, Loss::Broken(sys::words(error)));
     }
-
-    /// Gives memory back to the responses, and lets those go on that waited for it.
-    pub(super) fn release(&mut self, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        self.responses.give_back(bytes);
-        while let Some(id) = self.short.front().copied() {
-            let purpose = self.channels.get(id).and_then(Channel::purpose);
-            if let Some(Purpose::Query(query)) = purpose
-                && let Some(response) = self.queries.get_mut(query).and_then(Query::response_mut)
-                && !response.reserve(&mut self.responses, self.now)
-            {
-                return;
-            }
-            self.short.pop_front();
-            self.channel_is_ready(id);
-        }
-    }
-}
-
-/// What the end of the input means in the middle of an exchange.
-fn ended(frame: &Frame) -> Loss {
-    match frame.may_be_header() {
-        true => Loss::Closed,
-        false => Loss::NotAHeader(shown(frame.head())),
-    }
-}
-
-fn not_a_header(frame: &Frame, fresh: &[u8]) -> Loss {
-    // The frame has taken 16 bytes, of which the last may be from the fresh ones.
-    match fresh.len() >= frame.head().len() && fresh.starts_with(frame.head()) {
-        true => Loss::NotAHeader(shown(fresh)),
-        false => Loss::NotAHeader(shown(frame.head())),
-    }
-}
-
-/// The beginning of what was not a response, for a person.
-fn shown(bytes: &[u8]) -> String {
-    let start = bytes.get(..SHOWN).unwrap_or(bytes);
-    start.trim_ascii_end().escape_ascii().to_string()
 }

@@ -4,7 +4,7 @@
 use super::{Reactor, Who};
 use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
 use crate::ids::{ClientId, QueryId, SiteId};
-use crate::pool::Input;
+use crate::pool::{Input, Loss};
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY};
 use crate::query::{Query, Response, Stage};
@@ -140,10 +140,7 @@ impl Reactor {
                 self.reading_since(id);
                 false
             }
-            Heard::Step(Step::End) => {
-                self.close_client(id, Parting::Goodbye);
-                false
-            }
+            Heard::Step(Step::End) => self.say_goodbye(id),
             Heard::Step(Step::Faulty(fault, style)) => {
                 self.refuse_fault(id, fault, style);
                 true
@@ -153,6 +150,17 @@ impl Reactor {
                 true
             }
         }
+    }
+
+    /// The client sends no more; `true` if it is to be told something before it goes.
+    fn say_goodbye(&mut self, id: ClientId) -> bool {
+        let client = self.clients.get_mut(id);
+        if let Some(told) = client.and_then(Client::take_told) {
+            self.answer_bytes(id, false, told);
+            return true;
+        }
+        self.close_client(id, Parting::Goodbye);
+        false
     }
 
     /// Notes when the request that is being read began.
@@ -178,10 +186,16 @@ impl Reactor {
             return;
         };
         let (site, style, kind) = (client.site, request.style, request.kind);
-        if client.stream.hung_up() && kind == Kind::Get {
-            // Nobody is there to read the answer; commands behind it still count.
-            client.state = State::Reading { since: None };
-            return;
+        if kind != Kind::Command {
+            if client.stream.hung_up() {
+                // Nobody is there to read the answer; commands behind it still count.
+                client.state = State::Reading { since: None };
+                return;
+            }
+            if let Some(text) = client.take_sentence() {
+                let bytes = response::own(BAD_GATEWAY, &text, style.fixed16);
+                return self.answer_bytes(id, style.fixed16 && style.keep_alive, bytes);
+            }
         }
         let Some(entry) = self.sites.get(site) else {
             return;
@@ -202,6 +216,7 @@ impl Reactor {
             client: Some(id),
             request,
             stage: Stage::Waiting,
+            strange_answer: None,
         };
         let Some(query) = self.queries.insert(query) else {
             return self.answer_unasked(id, style, BAD_GATEWAY, "the proxy has no room left");
@@ -213,7 +228,7 @@ impl Reactor {
 
     /// Answers a client without asking its site, and lets it go.
     fn answer_unasked(&mut self, id: ClientId, style: Style, code: u16, text: &str) {
-        self.answer_bytes(id, style, response::own(code, text, style.fixed16));
+        self.answer_bytes(id, false, response::own(code, text, style.fixed16));
     }
 
     fn refuse_fault(&mut self, id: ClientId, fault: Fault, style: Style) {
@@ -226,10 +241,11 @@ impl Reactor {
                 response::own(fault.code(), &text, style.fixed16)
             }
         };
-        self.answer_bytes(id, style, bytes);
+        self.answer_bytes(id, false, bytes);
     }
 
-    fn answer_bytes(&mut self, id: ClientId, style: Style, bytes: Vec<u8>) {
+    /// Gives a client bytes of our own; without `keep_alive` they are its last.
+    fn answer_bytes(&mut self, id: ClientId, keep_alive: bool, bytes: Vec<u8>) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -240,14 +256,15 @@ impl Reactor {
                 bytes: Vec::new(),
                 kind: Kind::Get,
                 style: Style {
-                    keep_alive: false,
-                    ..style
+                    fixed16: false,
+                    keep_alive,
                 },
             },
             stage: Stage::Answered {
                 deadline: self.now + OWN_ANSWER_TIMEOUT,
                 response: Response::own(bytes, self.now),
             },
+            strange_answer: None,
         });
         match query {
             Some(query) => client.state = State::Asking(query),
@@ -265,13 +282,17 @@ impl Reactor {
             client.state = State::Reading { since: None };
             return true;
         };
-        if client.stream.hung_up() && query.request.kind == Kind::Get {
+        if client.stream.hung_up() && query.request.kind != Kind::Command {
             self.abandon(id, query_id);
             return true;
         }
         let channel = match &query.stage {
             Stage::Sent { channel, .. } => Some(*channel),
-            Stage::Waiting | Stage::Answered { .. } => None,
+            Stage::Held(_) if client.awaits_us() => {
+                self.give_up_command(query_id);
+                return true;
+            }
+            Stage::Waiting | Stage::Held(_) | Stage::Answered { .. } => None,
         };
         let style = query.request.style;
         let Some(response) = query.response_mut() else {
@@ -335,17 +356,23 @@ impl Reactor {
             return;
         }
         match query.stage {
-            Stage::Waiting => {
+            Stage::Waiting | Stage::Held(_) => {
                 let site = query.site;
                 self.end_query(query_id);
                 self.tell(site, Input::Withdrawn(query_id));
                 self.run_policy();
             }
             Stage::Sent { channel, .. } => {
+                let may_be_dropped = Reactor::may_be_dropped(query.request.kind);
                 let freed = query.abandon();
                 self.release(freed);
-                // The rest of its response is dropped, or the channel closed.
-                self.channel_is_ready(channel);
+                if may_be_dropped {
+                    // The rest of its response is dropped, or the channel closed.
+                    self.channel_is_ready(channel);
+                } else {
+                    self.lose(channel, Loss::Abandoned);
+                    self.run_policy();
+                }
             }
             Stage::Answered { .. } => self.end_query(query_id),
         }
@@ -378,7 +405,7 @@ impl Reactor {
             return;
         };
         match &mut query.stage {
-            Stage::Waiting => {}
+            Stage::Waiting | Stage::Held(_) => {}
             Stage::Sent {
                 channel, response, ..
             } => {
@@ -399,7 +426,7 @@ impl Reactor {
             State::Asking(query) => match &self.queries.get(query)?.stage {
                 Stage::Answered { deadline, .. } => Some(*deadline),
                 Stage::Sent { response, .. } => response.as_ref()?.stalls_at(),
-                Stage::Waiting => None,
+                Stage::Waiting | Stage::Held(_) => None,
             },
             State::Reading { .. } | State::Leaving { .. } => client.deadline(),
         }

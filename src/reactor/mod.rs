@@ -5,6 +5,8 @@
 
 mod channels;
 mod clients;
+mod commands;
+mod exchange;
 mod policy;
 mod site;
 
@@ -103,7 +105,7 @@ pub struct Reactor {
     /// Memory for responses.
     responses: Budget,
     /// Channels that wait for memory, first come first served.
-    short: VecDeque<ChannelId>,
+    short_of_memory: VecDeque<ChannelId>,
     limits: Limits,
     /// Clients over a limit that are being told so.
     turned_away: usize,
@@ -137,7 +139,7 @@ impl Reactor {
             names_answered: false,
             requests: Budget::new(limits.request_buffer),
             responses: Budget::new(limits.response_buffer),
-            short: VecDeque::new(),
+            short_of_memory: VecDeque::new(),
             limits,
             turned_away: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),

@@ -4,11 +4,11 @@ use super::Reactor;
 use crate::channel::Purpose;
 use crate::client::Parting;
 use crate::ids::{QueryId, SiteId};
-use crate::pool::{Action, Change, ChannelNo, Input, Refusal, State};
+use crate::pool::{Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{self, BAD_GATEWAY};
 use crate::query::{Response, Stage};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Reactor {
     /// Tells the policies all news and does what they say, until nothing is
@@ -47,15 +47,24 @@ impl Reactor {
                 query,
                 channel,
                 deadline,
-            } => self.assign(site, query, channel, deadline),
+                wait,
+            } => self.assign(site, query, channel, deadline, wait),
+            Action::Hold(query, refusal) => self.hold_command(site, query, &refusal),
             Action::Refuse(query, refusal) => self.refuse(site, query, &refusal),
             Action::Close(no, loss) => {
                 let entry = self.sites.get_mut(site);
                 let place = entry.and_then(|entry| entry.channels.get_mut(no.index()));
                 if let Some(id) = place.and_then(Option::take) {
-                    self.drop_channel(id, &loss);
+                    self.close_channel(id, &loss);
                 }
             }
+            Action::Adapt(core) => match core {
+                Core::Icinga2 => log::info!(
+                    "site {}: runs Icinga 2: channels are opened only while there are queries",
+                    self.site_name(site)
+                ),
+                Core::Other => {}
+            },
             Action::Tell(change) => self.log_change(site, &change),
         }
     }
@@ -71,7 +80,14 @@ impl Reactor {
         }
     }
 
-    fn assign(&mut self, site: SiteId, id: QueryId, no: ChannelNo, deadline: Instant) {
+    fn assign(
+        &mut self,
+        site: SiteId,
+        id: QueryId,
+        no: ChannelNo,
+        deadline: Instant,
+        wait: Option<Duration>,
+    ) {
         let Some(channel_id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
             return;
         };
@@ -83,24 +99,29 @@ impl Reactor {
             deadline,
             response: None,
         };
+        if let Some(limit) = wait {
+            query.request.limit_wait(limit);
+        }
+        let purpose = match query.request.kind {
+            Kind::Get | Kind::Wait(_) => Purpose::Query(id),
+            Kind::Command => Purpose::Command(id),
+        };
         if let Some(channel) = self.channels.get_mut(channel_id) {
             let request = &query.request.bytes;
-            let registry = self.poll.registry();
-            if let Err(error) = channel.begin(Purpose::Query(id), request, registry) {
+            if let Err(error) = channel.begin(purpose, request, self.poll.registry()) {
                 self.channel_broke(channel_id, &error);
             }
         }
     }
 
-    fn refuse(&mut self, site: SiteId, query: QueryId, refusal: &Refusal) {
-        let text = refusal.text(self.site_name(site));
-        let id = query;
+    fn refuse(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
         let Some(query) = self.queries.get(id) else {
             return;
         };
         if query.request.kind == Kind::Command {
-            log::error!("{text}");
+            return self.refuse_command(site, id, refusal);
         }
+        let text = refusal.text(self.site_name(site));
         log::debug!("refused: {text}");
         self.answer_own(id, BAD_GATEWAY, &text);
     }
@@ -116,17 +137,6 @@ impl Reactor {
             self.end_query(id);
             return;
         };
-        let kind = query.request.kind;
-        let listens = self
-            .clients
-            .get(client)
-            .is_some_and(|client| client.stream.is_half_closed());
-        if kind == Kind::Command && !listens {
-            // A client that goes on talking would take the text for its next answer.
-            self.end_query(id);
-            self.client_is_ready(client);
-            return;
-        }
         if has_begun {
             // Half of an answer is out: only the close tells that it stays half.
             self.end_query(id);

@@ -11,3 +11,4 @@ mod support;
 mod icinga2;
 mod icinga2_queries;
 mod icinga2_site;
+mod python_config;

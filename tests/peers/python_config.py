@@ -54,6 +54,8 @@ def dump_names(names):
     for name, value in sorted(names.items()):
         if name.startswith("__") and name.endswith("__"):
             continue
+        if not name.isidentifier():
+            raise ValueError(name)
         try:
             lines.append("%s %s\n" % (name, dump(value)))
         except (ValueError, RecursionError, UnicodeEncodeError):

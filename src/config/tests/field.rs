@@ -139,12 +139,12 @@ fn the_order_of_the_dictionary_is_kept() {
 #[test]
 fn the_gui_files_of_other_parts_are_unknown_variables() {
     let config =
-        config("multisite_x = 1\nsites = {}\nmultisite_x = 2\nhelper = 3\nmax_query = 100000\n");
+        config("multisite_x = 1\nsites = {}\nmultisite_x = 2\nspare = 3\nmax_query = 100000\n");
     let warnings = lines(&config.warnings);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings[0]
             .starts_with("a.mk:1:1: unknown variable 'multisite_x' is ignored; known are sites,")
     );
-    assert!(warnings[1].starts_with("a.mk:4:1: unknown variable 'helper'"));
+    assert!(warnings[1].starts_with("a.mk:4:1: unknown variable 'spare'"));
 }

@@ -156,7 +156,7 @@ fn unknown_keys_are_named_once_however_many_sites_have_them() {
             "a.mk:4:38: unknown key 'socket' in liveproxyd_default_connection_params is ignored; known are {known}"
         ),
         format!(
-            "a.mk:1:32: unknown key 'chanels' in site 'a' (and once more) is ignored; known are socket, {known}"
+            "a.mk:1:32: unknown key 'chanels' in site 'a' (and 1 more) is ignored; known are socket, {known}"
         ),
         format!("a.mk:2:37: unknown key 5 in site 'b' is ignored; known are socket, {known}"),
         "a.mk:3:47: unknown key 'verify' in site 'c', 'socket' is ignored; known are address, tls".to_string(),
@@ -194,6 +194,17 @@ fn what_is_shown_reads_back_to_the_same_configuration() {
         (expected.limits, expected.log_level)
     );
     assert!(shown.contains("# bad is refused: a.mk:"), "{shown}");
+}
+
+#[test]
+fn a_refused_site_is_shown_as_one_comment() {
+    let sources = [Source::new("a\nx = 1.mk", "sites['bad'] = 5")];
+    let shown = show_config(&read(&sources, &surroundings()).unwrap());
+    assert!(
+        shown.contains("# bad is refused: a x = 1.mk:1:16: site 'bad'"),
+        "{shown}"
+    );
+    clean(&shown);
 }
 
 #[test]

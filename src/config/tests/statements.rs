@@ -402,6 +402,32 @@ fn nesting_is_bounded_however_it_is_made() {
     assert!(message(&by_names(100)).contains("64 deep"));
     let by_keys = format!("x = {{}}\n{}", "y = {}; y['k'] = x; x = y\n".repeat(100));
     assert!(message(&by_keys).contains("64 deep"));
+    let sixty = format!("{}{}", "[".repeat(60), "]".repeat(60));
+    let inside = message(&format!("a = {sixty}\nb = [[[[[a]]]]]"));
+    assert!(inside.starts_with("a.mk:2:1: "), "{inside}");
+    assert!(variables(&format!("a = {sixty}\nb = [[[[a]]]]")).is_ok());
+    let by_scope = format!("a = {sixty}\nlocals().setdefault('b', [[[[[a]]]]])");
+    assert!(message(&by_scope).contains("64 deep"));
+    let innermost = format!("x = {sixty}\nx{}", "[0]".repeat(59));
+    let deep = "[[[[[]]]]]";
+    // The innermost list of `x` is the 60th.
+    for change in [".append(D)", " += [D]", ".extend([D])"] {
+        let grow = |value| variables(&format!("{innermost}{}", change.replace('D', value)));
+        assert!(grow("[]").is_ok(), "{change}");
+        assert!(grow(deep).is_err(), "{change}");
+    }
+    let dict = format!("x = {}{{}}{}", "[".repeat(60), "]".repeat(60));
+    for change in [
+        "['k'] = D",
+        ".setdefault('k', D)",
+        ".update(k=D)",
+        " |= {'k': D}",
+    ] {
+        let innermost = format!("{dict}\nx{}", "[0]".repeat(60));
+        let grow = |value| variables(&format!("{innermost}{}", change.replace('D', value)));
+        assert!(grow("[]").is_ok(), "{change}");
+        assert!(grow(deep).is_err(), "{change}");
+    }
     let signs = format!("x = {}1", "-".repeat(100_000));
     assert_eq!(x(&signs), "i1");
     let open = "{1:".repeat(100_000);

@@ -1,0 +1,74 @@
+//! What a channel is at, as far as the policy goes.
+
+use super::Errand;
+use crate::ids::QueryId;
+use std::time::Instant;
+
+/// A query on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Serving {
+    pub query: QueryId,
+    pub errand: Errand,
+    pub deadline: Instant,
+    /// As it stood in the queue, should it have to go back there.
+    pub since: Instant,
+    pub until: Instant,
+    pub ticket: u64,
+    /// Whether it was lost with another channel before.
+    pub again: bool,
+}
+
+/// What a channel is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    /// Not there.
+    Closed,
+    /// Connecting.
+    Opening { until: Instant },
+    /// A heartbeat is out; `first`: the channel has never answered one.
+    Beating {
+        since: Instant,
+        until: Instant,
+        first: bool,
+    },
+    /// Free. `since`: its last answer.
+    Idle { since: Instant },
+    /// At work.
+    Serving(Serving),
+}
+
+impl Channel {
+    /// Whether it can serve or does so.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Channel::Closed | Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
+                false
+            }
+            Channel::Beating { first: false, .. } | Channel::Idle { .. } | Channel::Serving(_) => {
+                true
+            }
+        }
+    }
+
+    /// Whether it is on its way to be proved for the first time.
+    pub fn is_coming(&self) -> bool {
+        matches!(
+            self,
+            Channel::Opening { .. } | Channel::Beating { first: true, .. }
+        )
+    }
+
+    /// Whether a wait query is on it that uses the share of those.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Channel::Serving(serving) if matches!(serving.errand, Errand::Wait(_)))
+    }
+
+    /// When what it is at has taken too long.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self {
+            Channel::Closed | Channel::Idle { .. } => None,
+            Channel::Opening { until } | Channel::Beating { until, .. } => Some(*until),
+            Channel::Serving(serving) => Some(serving.deadline),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Commands. There is no response to one, so that it was delivered is known by
+//! the answer to the barrier behind it, and that it was not is told where the
+//! client can hear it: when it half-closes, or in place of its next answer. A
+//! command outlives its client.
+
+use super::Reactor;
+use super::exchange::shown;
+use crate::channel::Purpose;
+use crate::client::Failure;
+use crate::ids::{QueryId, SiteId};
+use crate::pool::{Input, Owed, Refusal};
+use crate::proto::response::{self, BAD_GATEWAY};
+use crate::query::Stage;
+
+impl Reactor {
+    /// The barrier behind a command was answered: the site has consumed the
+    /// command, and this is what it had to say to it, if anything.
+    pub(super) fn command_consumed(&mut self, id: QueryId, refusal: &[u8]) {
+        if refusal.is_empty() {
+            self.command_ended(id, None);
+            return;
+        }
+        let text = shown(refusal);
+        log::warn!("{}: {text}: {}", self.subject(id), self.line(id));
+        let sentence = format!("Command before this query was not delivered: {text}");
+        self.command_ended(id, Some(Failure::new(refusal.to_vec(), sentence)));
+    }
+
+    /// The channel of a command was lost. Not written, it may go on another one.
+    pub(super) fn lose_command(&mut self, id: QueryId, written: bool) -> Owed {
+        if written {
+            return Owed::Unknown;
+        }
+        if let Some(query) = self.queries.get_mut(id) {
+            query.stage = Stage::Waiting;
+        }
+        Owed::All
+    }
+
+    /// The policy gives a command up.
+    pub(super) fn refuse_command(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
+        let was_lost = matches!(refusal, Refusal::MayHaveBeenDelivered(_));
+        let delivery = match was_lost || self.is_written(id) {
+            true => "may not have been delivered",
+            false => "was not delivered",
+        };
+        let text = refusal.text(self.site_name(site));
+        self.command_failed(id, delivery, &text);
+    }
+
+    /// The site of a command is dead. The command stays, unless somebody waits
+    /// for its end.
+    pub(super) fn hold_command(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
+        let text = refusal.text(self.site_name(site));
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        query.stage = Stage::Held(text);
+        if let Some(client) = query.client {
+            self.client_is_ready(client);
+        }
+    }
+
+    /// Somebody waits for the end of a command that is held.
+    pub(super) fn give_up_command(&mut self, id: QueryId) {
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        let site = query.site;
+        if let Stage::Held(text) = std::mem::replace(&mut query.stage, Stage::Waiting) {
+            self.command_failed(id, "was not delivered", &text);
+            self.tell(site, Input::Withdrawn(id));
+            self.run_policy();
+        }
+    }
+
+    fn command_failed(&mut self, id: QueryId, delivery: &str, why: &str) {
+        log::error!(
+            "{}: command {delivery}: {why}: {}",
+            self.subject(id),
+            self.line(id)
+        );
+        let told = response::own(BAD_GATEWAY, why, false);
+        let sentence = format!("Command before this query {delivery}: {why}");
+        self.command_ended(id, Some(Failure::new(told, sentence)));
+    }
+
+    /// Nothing more will become of the command; its client goes on.
+    fn command_ended(&mut self, id: QueryId, failure: Option<Failure>) {
+        let client = self.queries.get(id).and_then(|query| query.client);
+        self.end_query(id);
+        let Some(id) = client else { return };
+        if let Some(client) = self.clients.get_mut(id)
+            && let Some(failure) = failure
+        {
+            client.add_failure(failure);
+        }
+        self.client_is_ready(id);
+    }
+
+    /// Whether any of the command has left the process.
+    fn is_written(&self, id: QueryId) -> bool {
+        let Some(query) = self.queries.get(id) else {
+            return false;
+        };
+        let Stage::Sent { channel, .. } = query.stage else {
+            return false;
+        };
+        let exchange = self.channels.get(channel).and_then(|c| c.exchange());
+        exchange
+            .is_some_and(|exchange| exchange.purpose == Purpose::Command(id) && exchange.sent > 0)
+    }
+
+    /// The site of a query, for the log.
+    fn subject(&self, id: QueryId) -> String {
+        let site = self.queries.get(id).map(|query| query.site);
+        format!("site {}", site.map_or("", |site| self.site_name(site)))
+    }
+
+    /// The command's own line, for the log.
+    fn line(&self, id: QueryId) -> String {
+        let request = self.queries.get(id).map(|query| &query.request.bytes);
+        let line = request.and_then(|bytes| bytes.split(|byte| *byte == b'\n').next());
+        shown(line.unwrap_or_default())
+    }
+}

@@ -1,0 +1,323 @@
+//! One request and its response on a channel: sending, taking in what the
+//! site answers, and what follows at its end.
+
+use super::Reactor;
+use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
+use crate::ids::{ChannelId, ClientId, QueryId};
+use crate::pool::{self, Core, Input, Loss};
+use crate::proto::request::{HEARTBEAT, Kind};
+use crate::proto::response::{Defect, Header, Short};
+use crate::query::{Query, Stage};
+use crate::stream::Arrival;
+use crate::sys;
+
+/// The rest of a response whose client has gone is read and dropped up to this
+/// length; beyond it, closing the channel is cheaper.
+const DROPPED_AT_MOST: u64 = 1024 * 1024;
+
+/// So much of what was not a response is shown to a person.
+const SHOWN: usize = 200;
+
+/// What is to follow after a piece of input.
+enum Next {
+    /// The response goes on.
+    More,
+    /// A response that was passed to a client is complete.
+    Passed(Header),
+    /// A short response is there.
+    Collected(Short),
+    /// There is no memory for more of it.
+    Wait,
+    /// The channel is of no use any more.
+    Lose(Loss),
+}
+
+impl Reactor {
+    /// Sends and receives; `false` if nothing more can be done now.
+    pub(super) fn exchange(&mut self, id: ChannelId) -> bool {
+        if !self.send_rest(id) {
+            return false;
+        }
+        let Some(room) = self.room(id) else {
+            return false;
+        };
+        let Some(channel) = self.channels.get_mut(id) else {
+            return false;
+        };
+        let State::Busy(stream, exchange) = &mut channel.state else {
+            return false;
+        };
+        let place = self.scratch.get_mut(..room).unwrap_or_default();
+        let next = match stream.read(place) {
+            Ok(Arrival::Nothing) => return false,
+            Ok(Arrival::Bytes(count)) => self.take_in(id, count),
+            Ok(Arrival::End) => Next::Lose(ended(exchange)),
+            Err(error) => Next::Lose(Loss::Broken(sys::words(&error))),
+        };
+        match next {
+            Next::More => return true,
+            Next::Wait => self.short_of_memory.push_back(id),
+            Next::Lose(loss) => self.lose(id, loss),
+            Next::Passed(header) => self.passed(id, header),
+            Next::Collected(short) => self.collected(id, short),
+        }
+        false
+    }
+
+    /// Sends what is left of the request; `false` if that failed.
+    fn send_rest(&mut self, id: ChannelId) -> bool {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return false;
+        };
+        let query = channel
+            .exchange()
+            .and_then(|exchange| exchange.purpose.query());
+        let query = query.and_then(|query| self.queries.get(query));
+        let request = query.map_or(HEARTBEAT, |query| &query.request.bytes);
+        match channel.send(request, self.poll.registry()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.channel_broke(id, &error);
+                false
+            }
+        }
+    }
+
+    /// How much may be read now; nothing if the response has to wait for its
+    /// client or for memory.
+    fn room(&mut self, id: ChannelId) -> Option<usize> {
+        let exchange = self.channels.get(id)?.exchange()?;
+        let Incoming::Passing(frame) = &exchange.incoming else {
+            return Some(self.scratch.len());
+        };
+        let ended = frame.header().filter(|_| frame.left() == Some(0));
+        let query = exchange.purpose.query();
+        let query = query.and_then(|query| self.queries.get_mut(query));
+        let client = query.as_ref().and_then(|query| query.client);
+        let response = query.and_then(Query::response_mut);
+        if let Some(header) = ended {
+            // Complete since earlier, but what its client has not taken was not paid for.
+            if response.is_none_or(|response| response.can_leave_channel()) {
+                self.passed(id, header);
+            }
+            return None;
+        }
+        let room = response.map_or(usize::MAX, |response| response.room());
+        if room == 0 {
+            if let Some(client) = client {
+                self.arm_client(client);
+            }
+            return None;
+        }
+        Some(room.min(self.scratch.len()))
+    }
+
+    /// Takes in the first `count` bytes of the scratch area for a busy channel.
+    fn take_in(&mut self, id: ChannelId, count: usize) -> Next {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return Next::More;
+        };
+        let entry = self.sites.get_mut(channel.site);
+        if let Some(policy) = entry.and_then(|entry| entry.policy()) {
+            policy.heard(self.now);
+        }
+        let State::Busy(stream, exchange) = &mut channel.state else {
+            return Next::More;
+        };
+        let fresh = self.scratch.get(..count).unwrap_or_default();
+        let frame = match &mut exchange.incoming {
+            Incoming::Passing(frame) => frame,
+            Incoming::Short(collector) => {
+                let behind_command = matches!(exchange.purpose, Purpose::Command(_));
+                return match collector.take(fresh, behind_command) {
+                    Ok(Some(short)) => Next::Collected(short),
+                    Ok(None) => {
+                        stream.hurry();
+                        Next::More
+                    }
+                    Err(defect) => Next::Lose(no_response(defect, collector.bytes())),
+                };
+            }
+        };
+        let piece = match frame.take(fresh) {
+            Ok(piece) => piece,
+            // The beginning may have come earlier, the better part is mostly here.
+            Err(defect) if fresh.starts_with(frame.head()) => {
+                return Next::Lose(no_response(defect, fresh));
+            }
+            Err(defect) => return Next::Lose(no_response(defect, frame.head())),
+        };
+        if piece.body.is_empty() && !piece.done {
+            stream.hurry();
+        }
+        let query = exchange.purpose.query();
+        let query = query.and_then(|query| self.queries.get_mut(query));
+        let mut freed = 0;
+        let mut nobody_waits = true;
+        if let Some(query) = query {
+            let client = query.client.and_then(|id| self.clients.get_mut(id));
+            if let Some(client) = client {
+                let registry = self.poll.registry();
+                let write = |bytes: &[u8]| client.stream.write(bytes, registry);
+                let memory = &mut self.responses;
+                match query.take_in(&piece, frame.head(), fresh, write, memory, self.now) {
+                    Ok(true) => {}
+                    Ok(false) => return Next::Wait,
+                    Err(_) => {
+                        client.stream.give_up();
+                        freed = query.abandon();
+                    }
+                }
+            }
+            nobody_waits = query.client.is_none();
+        }
+        let header = frame.header().filter(|_| piece.done);
+        let much_to_come = frame.left() > Some(DROPPED_AT_MOST);
+        self.release(freed);
+        match header {
+            Some(header) => Next::Passed(header),
+            None if nobody_waits && much_to_come => Next::Lose(Loss::Abandoned),
+            None => Next::More,
+        }
+    }
+
+    /// A response that goes to a client has come to its end: the channel is
+    /// free or closed, the client gets what it has not got yet.
+    fn passed(&mut self, id: ChannelId, header: Header) {
+        let query = self.channels.get(id).and_then(Channel::exchange);
+        let query = query.and_then(|exchange| exchange.purpose.query());
+        let client = query.and_then(|query| self.leave_channel(query));
+        let loss = (!header.leaves_channel_in_step()).then_some(Loss::OutOfStep(header.status));
+        self.free(id, loss, Input::Answered);
+        // Those who wait come before this client's next query.
+        self.run_policy();
+        if let Some(client) = client {
+            self.attend_client(client);
+        }
+    }
+
+    /// A heartbeat is answered, or the barrier behind a command.
+    fn collected(&mut self, id: ChannelId, short: Short) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        let Some(purpose) = channel.exchange().map(|exchange| exchange.purpose) else {
+            return;
+        };
+        let is_well = short.header.status == 200;
+        let loss = (!is_well).then_some(Loss::Unwell(short.header.status));
+        match purpose {
+            Purpose::Heartbeat | Purpose::Query(_) => {
+                channel.is_proved |= is_well;
+                let core = Core::of_heartbeat(&short.body);
+                self.free(id, loss, |no| Input::Beaten(no, core));
+            }
+            Purpose::Command(query) => {
+                self.free(id, loss, Input::Answered);
+                self.command_consumed(query, &short.refusal);
+            }
+        }
+    }
+
+    /// Nothing is asked on the channel any more. It is free, unless there is
+    /// `loss` or something stands behind the response.
+    fn free(
+        &mut self,
+        id: ChannelId,
+        loss: Option<Loss>,
+        news: impl FnOnce(pool::ChannelNo) -> Input,
+    ) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        channel.rest();
+        let behind = match channel.look_behind(&mut self.scratch) {
+            Ok(Arrival::Nothing) => None,
+            Ok(Arrival::Bytes(_)) => Some(Loss::Surplus),
+            Ok(Arrival::End) => Some(Loss::Closed),
+            Err(error) => Some(Loss::Broken(sys::words(&error))),
+        };
+        let (site, no) = (channel.site, channel.no);
+        match loss.or(behind) {
+            Some(loss) => self.lose(id, loss),
+            None => self.tell(site, news(no)),
+        }
+    }
+
+    /// The query's response is complete; returns the client that is to be looked after.
+    fn leave_channel(&mut self, id: QueryId) -> Option<ClientId> {
+        let query = self.queries.get_mut(id)?;
+        let client = query.client;
+        query.stage = match std::mem::replace(&mut query.stage, Stage::Waiting) {
+            Stage::Sent {
+                deadline,
+                response: Some(response),
+                ..
+            } if client.is_some() => Stage::Answered { deadline, response },
+            // Nobody wants it any more.
+            _ => {
+                self.end_query(id);
+                return client;
+            }
+        };
+        client
+    }
+
+    /// Gives memory back to the responses, and lets those go on that waited for it.
+    pub(super) fn release(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.responses.give_back(bytes);
+        while let Some(id) = self.short_of_memory.front().copied() {
+            let exchange = self.channels.get(id).and_then(Channel::exchange);
+            let query = exchange.and_then(|exchange| exchange.purpose.query());
+            let query = query.and_then(|query| self.queries.get_mut(query));
+            if let Some(response) = query.and_then(Query::response_mut)
+                && !response.reserve(&mut self.responses, self.now)
+            {
+                return;
+            }
+            self.short_of_memory.pop_front();
+            self.channel_is_ready(id);
+        }
+    }
+
+    /// Whether the query may be read for by a channel that its client has left.
+    pub(super) fn may_be_dropped(kind: Kind) -> bool {
+        match kind {
+            Kind::Get | Kind::Command => true,
+            // It would hold the channel for as long as it waits.
+            Kind::Wait(_) => false,
+        }
+    }
+}
+
+/// What the end of the input means in the middle of an exchange.
+fn ended(exchange: &Exchange) -> Loss {
+    let (may_be_header, bytes) = match &exchange.incoming {
+        Incoming::Passing(frame) => (frame.may_be_header(), frame.head()),
+        Incoming::Short(collector) => (collector.bytes().is_empty(), collector.bytes()),
+    };
+    match may_be_header {
+        true => Loss::Closed,
+        false => Loss::NotAHeader(shown(bytes)),
+    }
+}
+
+fn no_response(defect: Defect, bytes: &[u8]) -> Loss {
+    match defect {
+        Defect::NotAHeader => Loss::NotAHeader(shown(bytes)),
+        Defect::Surplus => Loss::Surplus,
+    }
+}
+
+/// The beginning of what was not a response, on one line for a person.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let start = bytes.get(..SHOWN).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_end();
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
