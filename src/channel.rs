@@ -5,6 +5,7 @@ use crate::ids::{QueryId, SiteId};
 use crate::pool::ChannelNo;
 use crate::proto::response::{Collector, Frame};
 use crate::stream::{Arrival, Stream};
+use crate::timers::Armed;
 use mio::Registry;
 use std::io;
 use std::net::SocketAddr;
@@ -54,13 +55,22 @@ pub struct Exchange {
     pub incoming: Incoming,
 }
 
+/// An address that is being tried.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    /// The address; none for a UNIX socket.
+    pub address: Option<SocketAddr>,
+    /// Those to be tried after it, the next one last.
+    pub others: Vec<SocketAddr>,
+}
+
 /// What a channel is at.
 #[derive(Debug)]
 pub enum State {
     /// The site's name is being looked up; there is no connection yet.
     LookingUp,
-    /// The connection is being made. The addresses not tried yet.
-    Connecting(Stream, Vec<SocketAddr>),
+    /// The connection is being made.
+    Connecting(Stream, Attempt),
     /// Nothing is asked, so nothing may come.
     Idle(Stream),
     /// A request is out.
@@ -82,6 +92,10 @@ pub struct Channel {
     pub queries: u64,
     /// Whether it stands in the list of those to be looked after.
     pub is_ready: bool,
+    /// Until when the name may be looked up, or the address tried.
+    pub patience: Option<Instant>,
+    /// Reminder of that.
+    pub armed: Armed,
     /// What it is at.
     pub state: State,
 }
@@ -96,6 +110,8 @@ impl Channel {
             is_proved: false,
             queries: 0,
             is_ready: false,
+            patience: None,
+            armed: Armed::default(),
             state: State::LookingUp,
         }
     }
@@ -143,15 +159,19 @@ impl Channel {
         };
     }
 
-    /// Begins to send `request`; `false` if the channel is not free.
+    /// Begins to send `request`. An error if the channel is not free.
     pub fn begin(
         &mut self,
         purpose: Purpose,
         request: &[u8],
         registry: &Registry,
-    ) -> io::Result<bool> {
-        let State::Idle(stream) = std::mem::replace(&mut self.state, State::LookingUp) else {
-            return Ok(false);
+    ) -> io::Result<()> {
+        let stream = match std::mem::replace(&mut self.state, State::LookingUp) {
+            State::Idle(stream) => stream,
+            other => {
+                self.state = other;
+                return Err(io::Error::other("internal error: the channel is not free"));
+            }
         };
         self.queries += u64::from(purpose != Purpose::Heartbeat);
         let incoming = match purpose {
@@ -164,8 +184,7 @@ impl Channel {
             incoming,
         };
         self.state = State::Busy(stream, exchange);
-        self.send(request, registry)?;
-        Ok(true)
+        self.send(request, registry)
     }
 
     /// Goes on sending `request`.

@@ -23,8 +23,10 @@ pub enum Command {
 pub struct Arguments {
     /// Stay in the foreground and log to standard output.
     pub foreground: bool,
-    /// Log more.
+    /// Log every channel.
     pub verbose: bool,
+    /// Log every client too.
+    pub debug: bool,
     /// The root of the OMD site.
     pub root: Option<PathBuf>,
     /// The only configuration file.
@@ -53,8 +55,12 @@ fn options() -> Options {
             "foreground",
             "stay in the foreground, log to standard output",
         )
-        .optflagmulti("v", "verbose", "log every channel and every refused query")
-        .optflag("d", "debug", "log everything")
+        .optflagmulti("v", "verbose", "log every channel")
+        .optflag(
+            "d",
+            "debug",
+            "log every channel, every client and every refused query",
+        )
         .optflag(
             "t",
             "check-config",
@@ -164,7 +170,8 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
     }
     Ok(Arguments {
         foreground: matches.opt_present("foreground"),
-        verbose: matches.opt_present("verbose") || matches.opt_present("debug"),
+        verbose: matches.opt_present("verbose"),
+        debug: matches.opt_present("debug"),
         root: path("root"),
         config_file: path("config"),
         config_dir: path("config-dir"),

@@ -32,6 +32,8 @@ pub enum Parting {
     TooSlow,
     /// Its site was lost when half of the answer was out.
     CutShort,
+    /// It was idle, and others needed its place.
+    MadeRoom,
     /// There is no room for it.
     NoRoom,
 }
@@ -44,6 +46,7 @@ impl std::fmt::Display for Parting {
             Parting::Gone => "gone",
             Parting::TooSlow => "too slow to take its answer",
             Parting::CutShort => "answer cut short by the site",
+            Parting::MadeRoom => "idle when others needed its place",
             Parting::NoRoom => "no room",
         })
     }
@@ -114,6 +117,8 @@ pub struct Client {
     pub is_ready: bool,
     /// Share of the memory for requests.
     pub charged: usize,
+    /// When it came, or got its last answer.
+    rested: Instant,
     /// Commands of its that failed and of which it has not been told.
     failure: Option<Failure>,
     framer: Framer,
@@ -137,6 +142,7 @@ impl Client {
             armed: Armed::default(),
             is_ready: false,
             charged: 0,
+            rested: now,
             failure: None,
             framer: Framer::default(),
             pending: Vec::new(),
@@ -194,6 +200,19 @@ impl Client {
             }
         }
         true
+    }
+
+    /// It has got its answer; its next request is awaited.
+    pub fn rest(&mut self, now: Instant) {
+        self.state = State::Reading { since: None };
+        self.rested = now;
+    }
+
+    /// Since when nothing is to be done for it; nothing if there is.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let is_reading = matches!(self.state, State::Reading { since: None });
+        let is_idle = is_reading && self.pending.is_empty() && !self.stream.can_read();
+        is_idle.then_some(self.rested)
     }
 
     /// Whether it waits for something: it has half-closed, or gone on asking.

@@ -4,9 +4,10 @@
 use crate::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// Who may connect.
@@ -99,17 +100,28 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A socket on which somebody accepts belongs to another daemon, and what is
+/// no socket is not ours to replace.
 fn refuse_if_in_use(path: &Path) -> io::Result<()> {
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(other) => {
-            let pid = match sys::peer_pid(&other) {
-                Some(pid) => format!("process {pid}"),
-                None => "another process".into(),
-            };
-            let text = format!("{pid} listens there already");
-            Err(io::Error::new(ErrorKind::AddrInUse, text))
+    let in_use = |text: String| Err(io::Error::new(ErrorKind::AddrInUse, text));
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return in_use("there is a file that is no socket".into());
         }
-        // Nobody, or a socket that nobody serves any more.
+        Ok(_) => {}
+        Err(_) => return Ok(()),
+    }
+    // It must not wait for a daemon that accepts no more.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => match sys::peer_pid(&socket) {
+            Some(pid) => in_use(format!("process {pid} listens there already")),
+            None => in_use("another process listens there already".into()),
+        },
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            in_use("another process listens there already, and is stuck".into())
+        }
+        // A socket that nobody serves any more.
         Err(_) => Ok(()),
     }
 }
@@ -144,6 +156,23 @@ mod tests {
         let error = Listener::bind(&path, ACCESS).unwrap_err().to_string();
         let pid = format!("process {} listens", std::process::id());
         assert!(error.contains(&pid), "{error}");
+    }
+
+    #[test]
+    fn a_daemon_that_is_stuck_does_not_stop_the_start_and_a_file_is_not_destroyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("muc");
+        let stuck = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        stuck.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        stuck.listen(0).unwrap();
+        let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let error = Listener::bind(&path, ACCESS).unwrap_err().to_string();
+        assert!(error.contains("stuck"), "{error}");
+
+        let path = dir.path().join("file");
+        fs::write(&path, "precious").unwrap();
+        assert!(Listener::bind(&path, ACCESS).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub fn start(output: Output, level: LevelFilter) {
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
+        // Some libraries log too.
+        .add_filter_allow_str("liveproxyd")
         .build();
     let lines = Lines {
         output,

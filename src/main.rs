@@ -56,41 +56,25 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     if config.sites.is_empty() && !config.errors.is_empty() {
         return Err("none of the configured sites can be served".into());
     }
-    let level = match arguments.verbose {
-        true => LevelFilter::Debug,
-        false => logging::filter(config.log_level),
-    };
-    let report = match arguments.foreground {
-        true => {
-            logging::start(Output::Foreground, level);
-            Report::to_terminal()
-        }
+    let (output, report) = match arguments.foreground {
+        true => (Output::Foreground, Report::to_terminal()),
         false => {
-            let file = Output::file(&places.log_file).map_err(|error| {
-                format!(
-                    "cannot log to {}: {}",
-                    places.log_file.display(),
-                    sys::words(&error)
-                )
-            })?;
-            let report = process::daemonize()?;
-            logging::start(file, level);
-            report
+            // Opened while there is still a terminal to complain on.
+            let output = open_log(&places)?;
+            (output, process::daemonize()?)
         }
     };
-    for problem in &config.errors {
-        log::error!("{problem}");
-    }
-    for problem in &config.warnings {
-        log::warn!("{problem}");
-    }
+    let pid_file = startup::make_places(&places).and_then(|()| PidFile::take(&places.pid_file));
+    // Only with the lock is it certain that the log is ours to write to.
+    let pid_file = pid_file.unwrap_or_else(|text| report.fail(&text));
+    start_log(output, arguments, &config);
+    log_problems(&config, &places);
     let sites = config.sites.len();
-    let started = PidFile::take(&places.pid_file)
-        .and_then(|pid_file| Ok((pid_file, startup::build(config, &places)?)));
-    let (_pid_file, reactor) = match started {
-        Ok(started) => started,
+    let reactor = match startup::build(config, &places) {
+        Ok(reactor) => reactor,
         Err(text) => {
             log::error!("{text}");
+            drop(pid_file);
             report.fail(&text);
         }
     };
@@ -101,6 +85,34 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     );
     report.ready();
     run(reactor)
+}
+
+fn open_log(places: &Places) -> Result<Output, String> {
+    Output::file(&places.log_file).map_err(|error| {
+        let (path, words) = (places.log_file.display(), sys::words(&error));
+        format!("cannot log to {path}: {words}")
+    })
+}
+
+fn start_log(output: Output, arguments: &Arguments, config: &Config) {
+    let level = match (arguments.debug, arguments.verbose) {
+        (true, _) => LevelFilter::Trace,
+        (false, true) => LevelFilter::Debug,
+        (false, false) => logging::filter(config.log_level),
+    };
+    logging::start(output, level);
+}
+
+fn log_problems(config: &Config, places: &Places) {
+    for problem in &config.errors {
+        log::error!("{problem}");
+    }
+    for problem in &config.warnings {
+        log::warn!("{problem}");
+    }
+    if config.sites.is_empty() && config.refused.is_empty() {
+        log::warn!("no site is configured in {}", places.config);
+    }
 }
 
 fn run(mut reactor: Reactor) -> Result<(), String> {
@@ -165,12 +177,15 @@ fn demo(arguments: &Arguments) -> Result<(), String> {
     let sites = demo_sites.addresses();
     let options = sites.map(|(name, address)| format!("{name}=tcp:{address}"));
     let config = config::from_site_options(&options, &places.surroundings())?;
-    let level = match arguments.verbose {
-        true => LevelFilter::Debug,
-        false => LevelFilter::Warn,
+    let level = match (arguments.debug, arguments.verbose) {
+        (true, _) => LevelFilter::Trace,
+        (false, true) => LevelFilter::Debug,
+        (false, false) => LevelFilter::Warn,
     };
     logging::start(Output::Foreground, level);
-    let reactor = startup::build(config, &places)?;
+    startup::make_places(&places)?;
+    let mut reactor = startup::build(config, &places)?;
+    reactor.end_with_terminal();
     let [first, second] = sites.map(|(name, _)| places.socket_dir.join(name));
     let (first, second) = (first.display(), second.display());
     println!("Two demonstration sites are served on these sockets, until Ctrl-C:\n");

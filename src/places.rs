@@ -6,9 +6,10 @@ use crate::config::Surroundings;
 use crate::listen::Access;
 use crate::sys;
 use std::env;
+use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf, absolute};
 
 /// Who may connect, unless the command line says otherwise: the daemon's user and group.
@@ -23,6 +24,20 @@ pub enum ConfigPlace {
     Folder(PathBuf),
     /// This file alone.
     File(PathBuf),
+}
+
+impl fmt::Display for ConfigPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigPlace::Omd(folder) => write!(
+                f,
+                "{0}/liveproxy.mk, {0}/liveproxyd.mk or {0}/liveproxyd.d",
+                folder.display()
+            ),
+            ConfigPlace::Folder(folder) => write!(f, "{}/*.mk", folder.display()),
+            ConfigPlace::File(file) => write!(f, "{}", file.display()),
+        }
+    }
 }
 
 /// Where everything is. All paths are absolute: a daemon leaves the folder it was started in.
@@ -115,22 +130,34 @@ impl Places {
     /// to search its folder.
     pub fn make_socket_dir(&self) -> io::Result<()> {
         let mode = folder_mode(self.access.mode);
+        if let Some(parent) = self.socket_dir.parent() {
+            make_searchable(parent)?;
+        }
         let is_new = !self.socket_dir.exists();
         if is_new {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(mode)
-                .create(&self.socket_dir)?;
+            fs::create_dir(&self.socket_dir)?;
         }
         if self.access.group.is_some() {
             chown(&self.socket_dir, None, self.access.group)?;
         }
         if is_new || self.access.group.is_some() {
-            // What the umask took away on the way.
+            // The umask does not know who is to use the sockets.
             fs::set_permissions(&self.socket_dir, fs::Permissions::from_mode(mode))?;
         }
         Ok(())
     }
+}
+
+/// Makes a folder and those above it so that everybody can get through.
+fn make_searchable(folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        make_searchable(parent)?;
+    }
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 fn whole(path: &Path) -> Result<PathBuf, String> {

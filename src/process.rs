@@ -88,9 +88,10 @@ impl Report {
     }
 
     /// The start has failed: says so and ends the process.
-    pub fn fail(self, text: &str) -> ! {
-        match self.0 {
-            Some(mut pipe) => {
+    pub fn fail(&self, text: &str) -> ! {
+        match &self.0 {
+            Some(pipe) => {
+                let mut pipe = pipe;
                 let _ = pipe.write_all(text.as_bytes());
             }
             None => eprintln!("liveproxyd: {text}"),

@@ -251,6 +251,21 @@ impl Response {
         }
     }
 
+    /// There will be no memory for it: it is passed on through the window that
+    /// it has. `false` if it has none.
+    pub fn pass_on_instead(&mut self) -> bool {
+        let has_window = self.grant == Grant::Short;
+        if has_window {
+            self.grant = Grant::PassOn;
+        }
+        has_window
+    }
+
+    /// Memory of the budget that it holds.
+    pub fn reserved(&self) -> usize {
+        self.reserved
+    }
+
     /// How much more may be read now.
     pub fn room(&self) -> usize {
         match self.grant {
@@ -329,7 +344,7 @@ impl Response {
     /// Whether it can do without its channel: all has come, and what the
     /// client has not got is paid for.
     pub fn can_leave_channel(&self) -> bool {
-        self.is_complete() && self.grant != Grant::Nothing
+        self.is_delivered() || (self.is_complete() && self.grant != Grant::Nothing)
     }
 
     fn note_taken(&mut self, bytes: usize, now: Instant) {
@@ -339,9 +354,10 @@ impl Response {
         }
     }
 
-    /// Only a complete response is begun, or one that is passed on.
+    /// Only a complete response is begun, or one that is passed on. One that has
+    /// begun goes on, also when its rest is held for a client that had stalled.
     fn may_pass(&self) -> bool {
-        self.is_complete() || self.grant == Grant::PassOn
+        self.is_complete() || self.grant == Grant::PassOn || self.has_begun
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -481,6 +497,17 @@ mod tests {
         assert_eq!(response.room(), usize::MAX);
         assert_eq!(budget.taken(), LARGE as usize - WINDOW);
         assert_eq!(response.stalls_at(), None);
+    }
+
+    #[test]
+    fn a_response_that_has_begun_goes_on_when_its_rest_is_held() {
+        let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
+        response.hold_the_rest(&mut budget, Instant::now());
+        let mut seen = Vec::new();
+        response
+            .push(b"more", taking(&mut seen, 99), Instant::now())
+            .unwrap();
+        assert_eq!(seen, b"more");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! woken when there is an answer.
 
 use mio::Waker;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,6 +13,9 @@ use std::thread;
 /// Threads that may wait for the resolver at one time.
 const MOST_THREADS: usize = 4;
 
+/// Threads that may wait for names of one domain, whose name server may be down.
+const MOST_OF_DOMAIN: usize = 2;
+
 /// The system's resolver needs little more than a page or two.
 const STACK: usize = 256 * 1024;
 
@@ -21,8 +24,13 @@ pub type Found = Result<Vec<IpAddr>, String>;
 
 type Answer = (String, Found);
 
-/// Lookups under way, each with those who wait for it, and the last good
-/// answers.
+/// A lookup that is wanted or under way.
+struct Lookup<W> {
+    waiters: Vec<W>,
+    is_running: bool,
+}
+
+/// Lookups, each with those who wait for it, and the last good answers.
 pub struct Resolver<W> {
     waker: Arc<Waker>,
     jobs: Sender<String>,
@@ -30,7 +38,9 @@ pub struct Resolver<W> {
     report: Sender<Answer>,
     reports: Receiver<Answer>,
     threads: usize,
-    waiting: HashMap<String, Vec<W>>,
+    lookups: HashMap<String, Lookup<W>>,
+    /// Those not under way, in the order they were asked for.
+    waiting: VecDeque<String>,
     known: HashMap<String, Vec<IpAddr>>,
 }
 
@@ -47,7 +57,8 @@ impl<W> Resolver<W> {
             report,
             reports,
             threads: 0,
-            waiting: HashMap::new(),
+            lookups: HashMap::new(),
+            waiting: VecDeque::new(),
             known: HashMap::new(),
         }
     }
@@ -59,27 +70,38 @@ impl<W> Resolver<W> {
         if let Ok(address) = host.parse() {
             return Some(Ok(vec![address]));
         }
-        if let Some(waiters) = self.waiting.get_mut(host) {
+        if let Some(lookup) = self.lookups.get_mut(host) {
             if let Some(known) = self.known.get(host) {
                 return Some(Ok(known.clone()));
             }
-            waiters.push(waiter);
+            lookup.waiters.push(waiter);
             return None;
         }
-        if let Err(error) = self.start_thread() {
+        let lookup = Lookup {
+            waiters: vec![waiter],
+            is_running: false,
+        };
+        self.lookups.insert(host.to_string(), lookup);
+        self.waiting.push_back(host.to_string());
+        if let Err(error) = self.dispatch() {
+            self.lookups.remove(host);
+            self.waiting.retain(|waiting| waiting != host);
             return Some(Err(format!("cannot look up {host}: {error}")));
         }
-        // Both ends live in `self`: this cannot fail.
-        let _ = self.jobs.send(host.to_string());
-        self.waiting.insert(host.to_string(), vec![waiter]);
         None
+    }
+
+    /// The last good answer for `host`.
+    pub fn known(&self, host: &str) -> Option<Vec<IpAddr>> {
+        self.known.get(host).cloned()
     }
 
     /// The lookups that have ended, with those who waited.
     pub fn answers(&mut self) -> Vec<(Found, Vec<W>)> {
         let mut answers = Vec::new();
         while let Ok((host, found)) = self.reports.try_recv() {
-            let waiters = self.waiting.remove(&host).unwrap_or_default();
+            let lookup = self.lookups.remove(&host);
+            let waiters = lookup.map_or_else(Vec::new, |lookup| lookup.waiters);
             let found = match found {
                 Ok(addresses) => {
                     self.known.insert(host, addresses.clone());
@@ -89,12 +111,40 @@ impl<W> Resolver<W> {
             };
             answers.push((found, waiters));
         }
+        // There are threads by now.
+        let _ = self.dispatch();
         answers
     }
 
-    /// One thread more, while there are more lookups than threads.
-    fn start_thread(&mut self) -> io::Result<()> {
-        if self.threads >= MOST_THREADS || self.waiting.len() < self.threads {
+    /// Gives the threads what they may take: at most [`MOST_OF_DOMAIN`] names
+    /// of one domain at a time, so that a slow one leaves threads to the others.
+    fn dispatch(&mut self) -> io::Result<()> {
+        loop {
+            let running = || self.lookups.iter().filter(|(_, lookup)| lookup.is_running);
+            let is_free = |host: &String| {
+                let same = running().filter(|(other, _)| domain(other) == domain(host));
+                same.count() < MOST_OF_DOMAIN
+            };
+            let next = match running().count() < MOST_THREADS {
+                true => self.waiting.iter().position(is_free),
+                false => None,
+            };
+            let Some(host) = next.and_then(|place| self.waiting.get(place).cloned()) else {
+                return Ok(());
+            };
+            self.start_thread(running().count() + 1)?;
+            self.waiting.retain(|waiting| *waiting != host);
+            if let Some(lookup) = self.lookups.get_mut(&host) {
+                lookup.is_running = true;
+            }
+            // Both ends live in `self`: this cannot fail.
+            let _ = self.jobs.send(host);
+        }
+    }
+
+    /// Sees to it that there are as many threads as are `needed`.
+    fn start_thread(&mut self, needed: usize) -> io::Result<()> {
+        if self.threads >= needed {
             return Ok(());
         }
         let queue = Arc::clone(&self.queue);
@@ -106,11 +156,17 @@ impl<W> Resolver<W> {
             .spawn(move || look_up_for_ever(&queue, &report, &waker));
         match started {
             Ok(_) => self.threads += 1,
+            // Those that there are will come to it.
             Err(_) if self.threads > 0 => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
+}
+
+/// What names that are slow together have in common.
+fn domain(host: &str) -> &str {
+    host.split_once('.').map_or("", |(_, domain)| domain)
 }
 
 fn look_up_for_ever(queue: &Mutex<Receiver<String>>, report: &Sender<Answer>, waker: &Waker) {
@@ -203,5 +259,26 @@ mod tests {
             "one is under way"
         );
         assert_eq!(await_answer(&mut poll, &mut resolver), (Ok(good), vec![2]));
+    }
+
+    #[test]
+    fn one_domain_does_not_get_all_threads() {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let mut resolver = Resolver::new(waker);
+        // Nobody takes the answers in, so all that are under way stay so.
+        for (waiter, host) in [
+            "a.slow.invalid",
+            "b.slow.invalid",
+            "c.slow.invalid",
+            "d.invalid",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(resolver.ask(host, waiter), None);
+        }
+        assert_eq!(resolver.waiting, ["c.slow.invalid"]);
+        assert_eq!(resolver.threads, 3);
     }
 }

@@ -52,15 +52,17 @@ fn refuse_tls(config: &mut Config) {
     }
 }
 
+/// Makes the folder of the sockets. The error is one line for a person.
+pub fn make_places(places: &Places) -> Result<(), String> {
+    places.make_socket_dir().map_err(|error| {
+        let (path, words) = (places.socket_dir.display(), sys::words(&error));
+        format!("cannot make {path}: {words}")
+    })
+}
+
 /// Makes the loop and puts all sockets in place. The error is one line for a person.
 pub fn build(config: Config, places: &Places) -> Result<Reactor, String> {
     let told = |what: &str, error: std::io::Error| format!("{what}: {}", sys::words(&error));
-    places.make_socket_dir().map_err(|error| {
-        told(
-            &format!("cannot make {}", places.socket_dir.display()),
-            error,
-        )
-    })?;
     check_descriptors(&config);
     let limits: Limits = config.limits.clone();
     let mut reactor =

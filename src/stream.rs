@@ -87,6 +87,7 @@ pub struct Stream {
     /// Whether events for writing are asked for. They are not until a write
     /// has blocked: the reader of a UNIX socket causes one with each read.
     watches_writing: bool,
+    is_registered: bool,
     token: Token,
 }
 
@@ -100,6 +101,7 @@ impl Stream {
             end_announced: false,
             hung_up: false,
             watches_writing: !established,
+            is_registered: false,
             token,
         }
     }
@@ -131,7 +133,9 @@ impl Stream {
     /// Asks for events.
     pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
         let interest = self.interest();
-        registry.register(self.socket.source(), self.token, interest)
+        registry.register(self.socket.source(), self.token, interest)?;
+        self.is_registered = true;
+        Ok(())
     }
 
     fn interest(&self) -> Interest {
@@ -217,7 +221,9 @@ impl Stream {
         if written < bytes.len() && !self.watches_writing {
             self.watches_writing = true;
             let interest = self.interest();
-            registry.reregister(self.socket.source(), self.token, interest)?;
+            if self.is_registered {
+                registry.reregister(self.socket.source(), self.token, interest)?;
+            }
         }
         Ok(written)
     }

@@ -91,7 +91,11 @@ impl Found {
     }
 
     fn problem(&mut self, path: &Path, error: &io::Error) {
-        let text = format!("cannot read {}: {error}", path.display());
+        let text = format!(
+            "cannot read {}: {}",
+            path.display(),
+            crate::sys::words(error)
+        );
         self.problems.push(Problem::without_place(text));
     }
 

@@ -16,6 +16,9 @@ const MOST_BYTES: usize = 1 << 40;
 /// Smallest `max_query`: a page of a GUI asks with a few hundred bytes.
 const LEAST_QUERY: usize = 1 << 10;
 
+/// Smallest `response_buffer`: a few responses must fit that pass through a window of 1 MiB.
+const LEAST_RESPONSES: usize = 4 << 20;
+
 /// Largest `max_clients_total`; the kernel allows a process about a million descriptors.
 const MOST_CLIENTS: usize = 1_000_000;
 
@@ -58,7 +61,7 @@ pub const LIMITS: [Limit; 4] = [
     },
     Limit {
         name: "response_buffer",
-        least: LEAST_QUERY,
+        least: LEAST_RESPONSES,
         most: MOST_BYTES,
         meaning: "Bytes for all responses that are held.",
         field: |limits| &mut limits.response_buffer,
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn each_variable_goes_to_its_own_field() {
         let text = "max_clients_total = 5\nmax_query = 100000\nrequest_buffer = 200000\n\
-                    response_buffer = 300000\nliveproxyd_log_levels = {'cmk.liveproxyd': 15}";
+                    response_buffer = 5000000\nliveproxyd_log_levels = {'cmk.liveproxyd': 15}";
         let (limits, level, errors) = read(text);
         assert_eq!(errors, [""; 0]);
         assert_eq!(level, LogLevel::Verbose);
@@ -167,7 +170,7 @@ mod tests {
                 max_clients_total: 5,
                 max_query: 100_000,
                 request_buffer: 200_000,
-                response_buffer: 300_000
+                response_buffer: 5_000_000
             }
         );
     }

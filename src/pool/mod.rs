@@ -166,10 +166,8 @@ pub enum Loss {
     NotNeeded,
     /// All channels of a dead site are closed.
     SiteDead,
-    /// The daemon ends.
-    Shutdown,
-    /// The daemon has no descriptor or place for it; the system's words.
-    NoRoom(String),
+    /// The daemon has no place left for it.
+    NoRoom,
 }
 
 impl Loss {
@@ -202,8 +200,7 @@ impl fmt::Display for Loss {
             Loss::Abandoned => f.write_str("its client has gone, most of the response was to come"),
             Loss::NotNeeded => f.write_str("not needed at present"),
             Loss::SiteDead => f.write_str("the site is dead"),
-            Loss::Shutdown => f.write_str("shutting down"),
-            Loss::NoRoom(why) => write!(f, "out of room: {why}"),
+            Loss::NoRoom => f.write_str("the proxy has no place left for it"),
         }
     }
 }

@@ -30,6 +30,10 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// that the site has just closed succeeds.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// A channel that ends so soon after its first heartbeat, having served
+/// nobody, was none.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
 /// A wait query without a time limit lives no longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -114,6 +118,8 @@ pub struct Site {
     next_probe: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
+    /// The channel that was proved last, and when, as long as it has served nobody.
+    newcomer: Option<(ChannelNo, Instant)>,
     /// The last attempt failed while other channels were alive. The next sign of trouble decides.
     doubt: Option<Loss>,
     /// When the last byte came from the site, on any channel.
@@ -136,6 +142,7 @@ impl Site {
             next_open: now,
             next_probe: now,
             last_open: None,
+            newcomer: None,
             doubt: None,
             heard: now,
             settings,
@@ -265,6 +272,7 @@ impl Site {
         self.rest(channel, now);
         if first {
             self.doubt = None;
+            self.newcomer = Some((channel, now));
             if !self.is_well() {
                 self.next_beat = now + self.settings.heartbeat.interval;
                 self.risen = now;
@@ -295,7 +303,16 @@ impl Site {
         if let Channel::Serving(serving) = was {
             self.lost_query(serving, &loss, owed, now, out);
         }
+        let was_new = self.newcomer.take_if(|(no, _)| *no == channel);
+        let has_idled = matches!(was, Channel::Idle { .. });
         if was.is_coming() {
+            self.attempt_failed(loss, now, out);
+        } else if let Some((_, proved)) = was_new
+            && has_idled
+            && now < proved + SHORT_LIFE
+        {
+            // It answers one heartbeat and hangs up: opening the next at once
+            // would go on like that for ever.
             self.attempt_failed(loss, now, out);
         } else if self.open_channels() == 0
             && let Some(doubt) = self.doubt.take()
@@ -348,11 +365,16 @@ impl Site {
         out.push(Action::Refuse(query, refusal));
     }
 
-    fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
+    /// Something has failed that is not to be tried again at once.
+    fn pause(&mut self, now: Instant) {
         if self.is_well() && now.saturating_duration_since(self.risen) >= RECOVERY {
             self.health.recovered();
         }
         self.next_open = now + self.health.pause(self.settings.connect_retry);
+    }
+
+    fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
+        self.pause(now);
         if self.open_channels() == 0 {
             self.die(loss, now, out);
         } else {
@@ -374,14 +396,14 @@ impl Site {
             // Another attempt has failed, and the cause may be another one by now.
             self.condition = Condition::Dead { cause };
         }
+        let before = self.channels.clone();
+        self.channels.fill(Channel::Closed);
         let refusal = self.unreachable(now);
-        for index in 0..self.channels.len() {
+        for (index, was) in before.into_iter().enumerate() {
             let channel = ChannelNo(index as u8);
-            let was = self.channel(channel);
             if was == Channel::Closed {
                 continue;
             }
-            self.set(channel, Channel::Closed);
             if let Channel::Serving(serving) = was {
                 out.push(Action::Refuse(serving.query, refusal.clone()));
             }
@@ -431,7 +453,7 @@ impl Site {
                 out.push(Action::Close(channel, loss.clone()));
                 let silent = self.heard < since;
                 if silent || self.doubt.is_some() {
-                    self.next_open = now + self.health.pause(self.settings.connect_retry);
+                    self.pause(now);
                     self.die(loss, now, out);
                 } else {
                     // A firewall drops idle connections one by one: see at once about the next.
@@ -533,7 +555,7 @@ impl Site {
     /// Somebody waits for a channel that is certain to be alive: the next idle
     /// one has to show that it is, unless one is showing it already.
     fn prove_one(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let is_beating = |c: &Channel| matches!(c, Channel::Beating { .. });
+        let is_beating = |c: &Channel| matches!(c, Channel::Beating { first: false, .. });
         if !self.channels.iter().any(is_beating)
             && let Some(channel) = self.idle.pop()
         {
@@ -564,6 +586,7 @@ impl Site {
         let Some(channel) = self.idle.pop() else {
             return;
         };
+        self.newcomer.take_if(|(no, _)| *no == channel);
         self.set(channel, Channel::Serving(serving));
         out.push(Action::Assign {
             query: serving.query,
@@ -751,7 +774,7 @@ impl Site {
         assert!(
             idle.is_empty()
                 || !self.queue.has_commands()
-                || count(|c| matches!(c, Channel::Beating { .. })) > 0,
+                || count(|c| matches!(c, Channel::Beating { first: false, .. })) > 0,
             "a command waits beside a free channel that nobody proves"
         );
         assert!(

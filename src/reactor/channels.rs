@@ -1,108 +1,18 @@
 //! The channels' side of the loop: opening them, sending, taking in what the
 //! sites answer.
 
-use super::{News, Reactor, SiteEntry, Who};
+use super::{News, Reactor};
 use crate::channel::{Channel, MOST_READS, Purpose, State};
 use crate::client::Parting;
-use crate::config::{Address, Family};
 use crate::ids::{ChannelId, QueryId, SiteId};
 use crate::pool::{ChannelNo, Input, Loss, Owed};
 use crate::proto::response::BAD_REQUEST;
 use crate::query::Stage;
-use crate::stream::{Arrival, Stream, Target};
+use crate::stream::Arrival;
 use crate::sys;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
 impl Reactor {
-    pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
-        let channel = Channel::new(site, no, self.now);
-        let (Some(id), Some(entry)) = (self.channels.insert(channel), self.sites.get_mut(site))
-        else {
-            return;
-        };
-        if let Some(place) = entry.channels.get_mut(no.index()) {
-            *place = Some(id);
-        }
-        match entry.address() {
-            None => {}
-            Some(Address::Unix(path)) => {
-                let target = Target::Unix(path.clone());
-                match Stream::connect(&target, self.poll.registry(), Who::Channel(id).token()) {
-                    Ok(stream) => self.connecting(id, stream, Vec::new()),
-                    Err(error) => self.lose(id, Loss::NotConnected(sys::words(&error))),
-                }
-            }
-            Some(Address::Tcp { host, .. }) => match self.resolver.ask(host, id) {
-                Some(Ok(addresses)) => self.connect_to(id, &addresses),
-                Some(Err(why)) => self.lose(id, Loss::NotFound(why)),
-                None => {}
-            },
-        }
-    }
-
-    /// Lookups have ended.
-    pub(super) fn names_found(&mut self) {
-        for (found, waiters) in self.resolver.answers() {
-            for id in waiters {
-                match &found {
-                    Ok(addresses) => self.connect_to(id, addresses),
-                    Err(why) => self.lose(id, Loss::NotFound(why.clone())),
-                }
-            }
-        }
-        self.run_policy();
-    }
-
-    /// Tries the addresses of a site's host, one after another.
-    fn connect_to(&mut self, id: ChannelId, found: &[IpAddr]) {
-        let Some(channel) = self.channels.get(id) else {
-            return;
-        };
-        let address = self.sites.get(channel.site).and_then(SiteEntry::address);
-        let Some(Address::Tcp { port, family, .. }) = address else {
-            return;
-        };
-        let wanted = |address: &&IpAddr| *family == Family::Any || address.is_ipv6();
-        let mut addresses: Vec<SocketAddr> = found
-            .iter()
-            .filter(wanted)
-            .map(|address| SocketAddr::new(*address, *port))
-            .collect();
-        if addresses.is_empty() {
-            let text = "its name has no IPv6 address".to_string();
-            return self.lose(id, Loss::NotFound(text));
-        }
-        addresses.reverse();
-        self.connect_next(id, addresses, None);
-    }
-
-    /// Tries the last of `addresses`; `failed` is what the one before failed with.
-    fn connect_next(
-        &mut self,
-        id: ChannelId,
-        mut addresses: Vec<SocketAddr>,
-        mut failed: Option<io::Error>,
-    ) {
-        while let Some(address) = addresses.pop() {
-            let token = Who::Channel(id).token();
-            match Stream::connect(&Target::Tcp(address), self.poll.registry(), token) {
-                Ok(stream) => return self.connecting(id, stream, addresses),
-                Err(error) => failed = Some(error),
-            }
-        }
-        let words = failed.map_or_else(String::new, |error| sys::words(&error));
-        self.lose(id, Loss::NotConnected(words));
-    }
-
-    fn connecting(&mut self, id: ChannelId, stream: Stream, others: Vec<SocketAddr>) {
-        if let Some(channel) = self.channels.get_mut(id) {
-            channel.state = State::Connecting(stream, others);
-            // A UNIX socket is connected by now, and no event will say so.
-            self.channel_is_ready(id);
-        }
-    }
-
     /// Lets a channel get on as far as it can.
     pub(super) fn attend_channel(&mut self, id: ChannelId) {
         for _ in 0..MOST_READS {
@@ -132,32 +42,16 @@ impl Reactor {
         self.channel_is_ready(id);
     }
 
-    fn establish(&mut self, id: ChannelId) -> bool {
-        let Some(channel) = self.channels.get_mut(id) else {
-            return false;
-        };
-        let State::Connecting(stream, others) = &mut channel.state else {
-            return false;
-        };
-        match stream.establish() {
-            Ok(false) => false,
-            Ok(true) => {
-                let (site, no) = (channel.site, channel.no);
-                channel.rest();
-                self.tell(site, Input::Connected(no));
-                true
-            }
-            Err(error) => {
-                let others = std::mem::take(others);
-                if let State::Connecting(stream, _) =
-                    std::mem::replace(&mut channel.state, State::LookingUp)
-                {
-                    stream.close(self.poll.registry());
-                }
-                self.connect_next(id, others, Some(error));
-                false
-            }
-        }
+    /// There is no such channel, although the policy counts on it.
+    pub(super) fn never_there(&mut self, site: SiteId, no: ChannelNo) {
+        self.tell(
+            site,
+            Input::Lost {
+                channel: no,
+                loss: Loss::NoRoom,
+                owed: Owed::All,
+            },
+        );
     }
 
     /// A channel ended by itself: the policy is to hear of it.
@@ -219,26 +113,47 @@ impl Reactor {
     /// Takes the channel away.
     fn drop_channel(&mut self, id: ChannelId, loss: &Loss) -> Option<Channel> {
         let channel = self.channels.remove(id)?;
-        // A query that costs its channel is no event of the site's, and the
-        // death of a site is one line.
-        let level = match loss {
-            Loss::OutOfStep(_) | Loss::Abandoned | Loss::SiteDead | Loss::NotNeeded => {
-                log::Level::Debug
-            }
-            _ if !channel.is_proved => log::Level::Debug,
-            _ => log::Level::Info,
-        };
-        log::log!(
-            level,
-            "channel {}/{}: closed: {loss} (age {:.1} s, {} queries)",
+        let age = self
+            .now
+            .saturating_duration_since(channel.opened)
+            .as_secs_f64();
+        let line = format_args!(
+            "channel {}/{}: closed: {loss} (age {age:.1} s, {} queries)",
             self.site_name(channel.site),
             channel.no.0,
-            self.now
-                .saturating_duration_since(channel.opened)
-                .as_secs_f64(),
             channel.queries
         );
+        log::debug!("{line}");
+        self.log_loss(&channel, loss);
         Some(channel)
+    }
+
+    /// Says that a site loses channels, though not one line for each.
+    fn log_loss(&mut self, channel: &Channel, loss: &Loss) {
+        let is_event = match loss {
+            // A query that costs its channel is no event of the site's, and the
+            // death of a site is told as such.
+            Loss::OutOfStep(_) | Loss::Abandoned | Loss::SiteDead | Loss::NotNeeded => false,
+            _ => channel.is_proved,
+        };
+        let Some(entry) = self.sites.get_mut(channel.site) else {
+            return;
+        };
+        if is_event && let Some(count) = entry.losses.count(self.now) {
+            let more = match count {
+                1 => String::new(),
+                _ => format!(", {} more since the last line like this", count - 1),
+            };
+            log::info!(
+                "site {}: channel {} lost: {loss} (age {:.1} s, {} queries{more})",
+                entry.name,
+                channel.no.0,
+                self.now
+                    .saturating_duration_since(channel.opened)
+                    .as_secs_f64(),
+                channel.queries
+            );
+        }
     }
 
     /// The policy has done with the channel.

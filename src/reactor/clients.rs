@@ -13,10 +13,14 @@ use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
 use mio::net::UnixStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// How long a client may take to read a sentence of ours.
 pub(super) const OWN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Steps of one client in one turn: a request read, an answer given.
+const MOST_ROUNDS: usize = 32;
 
 /// New clients of one turn; the next ones come after everybody else had a turn.
 const MOST_ACCEPTED: usize = 64;
@@ -35,28 +39,45 @@ impl Reactor {
     /// Lets in those who wait at a site's socket.
     pub(super) fn accept(&mut self, site: SiteId) {
         for _ in 0..MOST_ACCEPTED {
-            let Some(entry) = self.sites.get(site) else {
+            let Some(entry) = self.sites.get_mut(site) else {
                 return;
             };
             match entry.listener.accept() {
-                Ok(Some(socket)) => self.let_in(site, socket),
-                Ok(None) => return,
-                Err(error) => {
-                    // The event is spent and will not be told again.
-                    log::warn!("site {}: cannot accept: {}", entry.name, sys::words(&error));
-                    self.accept_later(site);
-                    return;
+                Ok(Some(socket)) => {
+                    self.accepts_again(site);
+                    self.let_in(site, socket);
                 }
+                Ok(None) => return self.accepts_again(site),
+                // The event is spent and will not be told again.
+                Err(error) => return self.accept_later(site, &error),
             }
         }
         self.ready.push_back(Who::Listener(site));
     }
 
-    fn accept_later(&mut self, site: SiteId) {
+    /// Out of descriptors, mostly. It is said once, however long it lasts.
+    fn accept_later(&mut self, site: SiteId, error: &io::Error) {
         if let Some(entry) = self.sites.get_mut(site) {
+            if entry.deaf_since.is_none() {
+                entry.deaf_since = Some(self.now);
+                let why = sys::words(error);
+                log::warn!("site {}: no client can connect: {why}", entry.name);
+            }
             let at = self.now + ACCEPT_PAUSE;
             self.timers
                 .arm(Who::Listener(site), &mut entry.pause, Some(at));
+        }
+    }
+
+    fn accepts_again(&mut self, site: SiteId) {
+        if let Some(entry) = self.sites.get_mut(site)
+            && let Some(since) = entry.deaf_since.take()
+        {
+            let lasted = self.now.saturating_duration_since(since).as_secs_f64();
+            log::info!(
+                "site {}: clients can connect again, after {lasted:.1} s",
+                entry.name
+            );
         }
     }
 
@@ -73,8 +94,14 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(site) else {
             return;
         };
-        let full = entry.clients >= entry.most_clients()
-            || self.clients.len() >= self.limits.max_clients_total;
+        let most = entry.most_clients();
+        if entry.clients * 10 >= most * 9 {
+            self.close_longest_idle(site);
+        }
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let full = entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
         if full && self.turned_away >= MOST_TURNED_AWAY {
             return;
         }
@@ -99,15 +126,32 @@ impl Reactor {
         }
     }
 
-    /// Lets a client get on as far as it can.
+    /// Makes room where it gets scarce: idle clients may stay for ever otherwise.
+    fn close_longest_idle(&mut self, site: SiteId) {
+        let of_site = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.site == site);
+        let idle = of_site.filter_map(|(id, client)| Some((client.idle_since()?, id)));
+        if let Some((_, id)) = idle.min() {
+            self.close_client(id, Parting::MadeRoom);
+        }
+    }
+
+    /// Lets a client get on, as far as it can in one turn.
     pub(super) fn attend_client(&mut self, id: ClientId) {
-        while let Some(client) = self.clients.get_mut(id) {
+        for _ in 0..MOST_ROUNDS {
+            let Some(client) = self.clients.get_mut(id) else {
+                return;
+            };
             let goes_on = match client.state {
                 State::Reading { .. } => self.listen(id),
                 State::Asking(query) => self.deliver(id, query),
                 State::Leaving { .. } => {
                     if !client.drop_input(&mut self.scratch) {
                         self.close_client(id, Parting::Answered);
+                    } else if client.stream.can_read() {
+                        self.client_is_ready(id);
                     }
                     false
                 }
@@ -116,6 +160,7 @@ impl Reactor {
                 return;
             }
         }
+        self.client_is_ready(id);
     }
 
     /// Takes in what the client says; `false` if nothing more can be done now.
@@ -134,6 +179,10 @@ impl Reactor {
             Heard::Plenty => {
                 self.reading_since(id);
                 self.client_is_ready(id);
+                false
+            }
+            Heard::Nothing | Heard::Step(Step::More) if client.stream.hung_up() => {
+                self.close_client(id, Parting::Gone);
                 false
             }
             Heard::Nothing | Heard::Step(Step::More) => {
@@ -319,7 +368,7 @@ impl Reactor {
             self.arm_client(id);
             return false;
         }
-        client.state = State::Reading { since: None };
+        client.rest(self.now);
         self.end_query(query_id);
         if !style.keep_alive {
             self.leave(id);
@@ -413,6 +462,8 @@ impl Reactor {
                     response.hold_the_rest(&mut self.responses, self.now);
                 }
                 let channel = *channel;
+                // What it has taken already need not be held.
+                self.memory_came_free();
                 self.channel_is_ready(channel);
                 self.arm_client(id);
             }
@@ -468,7 +519,7 @@ impl Reactor {
                 }
             }
         }
-        log::debug!("client of {}: closed: {why}", self.site_name(client.site));
+        log::trace!("client of {}: closed: {why}", self.site_name(client.site));
         client.stream.close(self.poll.registry());
     }
 }

@@ -4,10 +4,11 @@
 use super::Reactor;
 use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
 use crate::ids::{ChannelId, ClientId, QueryId};
+use crate::memory::Budget;
 use crate::pool::{self, Core, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{Defect, Header, Short};
-use crate::query::{Query, Stage};
+use crate::query::{Query, Response, Stage};
 use crate::stream::Arrival;
 use crate::sys;
 
@@ -56,7 +57,7 @@ impl Reactor {
         };
         match next {
             Next::More => return true,
-            Next::Wait => self.short_of_memory.push_back(id),
+            Next::Wait => self.wait_for_memory(id),
             Next::Lose(loss) => self.lose(id, loss),
             Next::Passed(header) => self.passed(id, header),
             Next::Collected(short) => self.collected(id, short),
@@ -152,7 +153,7 @@ impl Reactor {
         }
         let query = exchange.purpose.query();
         let query = query.and_then(|query| self.queries.get_mut(query));
-        let mut freed = 0;
+        let (mut gone, mut freed) = (None, 0);
         let mut nobody_waits = true;
         if let Some(query) = query {
             let client = query.client.and_then(|id| self.clients.get_mut(id));
@@ -165,6 +166,7 @@ impl Reactor {
                     Ok(false) => return Next::Wait,
                     Err(_) => {
                         client.stream.give_up();
+                        gone = query.client;
                         freed = query.abandon();
                     }
                 }
@@ -174,6 +176,9 @@ impl Reactor {
         let header = frame.header().filter(|_| piece.done);
         let much_to_come = frame.left() > Some(DROPPED_AT_MOST);
         self.release(freed);
+        if let Some(client) = gone {
+            self.client_is_ready(client);
+        }
         match header {
             Some(header) => Next::Passed(header),
             None if nobody_waits && much_to_come => Next::Lose(Loss::Abandoned),
@@ -184,10 +189,16 @@ impl Reactor {
     /// A response that goes to a client has come to its end: the channel is
     /// free or closed, the client gets what it has not got yet.
     fn passed(&mut self, id: ChannelId, header: Header) {
-        let query = self.channels.get(id).and_then(Channel::exchange);
-        let query = query.and_then(|exchange| exchange.purpose.query());
+        let exchange = self.channels.get(id).and_then(Channel::exchange);
+        let sent = exchange.map_or(0, |exchange| exchange.sent);
+        let query = exchange.and_then(|exchange| exchange.purpose.query());
+        let request = query.and_then(|query| self.queries.get(query));
+        // A site may answer before it has read everything; the rest would then
+        // be the beginning of the next request.
+        let was_read = request.is_none_or(|query| sent >= query.request.bytes.len());
         let client = query.and_then(|query| self.leave_channel(query));
-        let loss = (!header.leaves_channel_in_step()).then_some(Loss::OutOfStep(header.status));
+        let in_step = header.leaves_channel_in_step() && was_read;
+        let loss = (!in_step).then_some(Loss::OutOfStep(header.status));
         self.free(id, loss, Input::Answered);
         // Those who wait come before this client's next query.
         self.run_policy();
@@ -265,22 +276,57 @@ impl Reactor {
 
     /// Gives memory back to the responses, and lets those go on that waited for it.
     pub(super) fn release(&mut self, bytes: usize) {
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            self.responses.give_back(bytes);
+            self.memory_came_free();
         }
-        self.responses.give_back(bytes);
+    }
+
+    /// Lets those go on that waited for memory, as far as there is some.
+    pub(super) fn memory_came_free(&mut self) {
         while let Some(id) = self.short_of_memory.front().copied() {
-            let exchange = self.channels.get(id).and_then(Channel::exchange);
-            let query = exchange.and_then(|exchange| exchange.purpose.query());
-            let query = query.and_then(|query| self.queries.get_mut(query));
-            if let Some(response) = query.and_then(Query::response_mut)
-                && !response.reserve(&mut self.responses, self.now)
+            let now = self.now;
+            if let Some((response, memory)) = self.response_on(id)
+                && !response.reserve(memory, now)
             {
                 return;
             }
             self.short_of_memory.pop_front();
             self.channel_is_ready(id);
         }
+    }
+
+    /// The channel's response has to wait for memory. Where all memory is held
+    /// by such, nobody would ever give any back: then one of them is passed on
+    /// through the window it has.
+    fn wait_for_memory(&mut self, id: ChannelId) {
+        self.short_of_memory.push_back(id);
+        let waiting: Vec<ChannelId> = self.short_of_memory.iter().copied().collect();
+        let mut held = 0;
+        for id in &waiting {
+            held += self
+                .response_on(*id)
+                .map_or(0, |(response, _)| response.reserved());
+        }
+        if held < self.responses.taken() {
+            return;
+        }
+        let mut may_pass = |id: &ChannelId| {
+            let response = self.response_on(*id);
+            response.is_some_and(|(response, _)| response.pass_on_instead())
+        };
+        if let Some(place) = waiting.iter().position(&mut may_pass)
+            && let Some(id) = self.short_of_memory.remove(place)
+        {
+            self.channel_is_ready(id);
+        }
+    }
+
+    /// The response that a channel is receiving for a client, and the memory for it.
+    fn response_on(&mut self, id: ChannelId) -> Option<(&mut Response, &mut Budget)> {
+        let exchange = self.channels.get(id)?.exchange()?;
+        let query = self.queries.get_mut(exchange.purpose.query()?)?;
+        Some((query.response_mut()?, &mut self.responses))
     }
 
     /// Whether the query may be read for by a channel that its client has left.

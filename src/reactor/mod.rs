@@ -6,6 +6,7 @@
 mod channels;
 mod clients;
 mod commands;
+mod connect;
 mod exchange;
 mod policy;
 mod site;
@@ -112,6 +113,7 @@ pub struct Reactor {
     scratch: Box<[u8]>,
     /// The time of this turn.
     now: Instant,
+    ends_with_terminal: bool,
     stopping: bool,
 }
 
@@ -144,8 +146,14 @@ impl Reactor {
             turned_away: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             now: Instant::now(),
+            ends_with_terminal: false,
             stopping: false,
         })
+    }
+
+    /// The terminal going away ends the loop, too: there is nothing to reload.
+    pub fn end_with_terminal(&mut self) {
+        self.ends_with_terminal = true;
     }
 
     /// Serves until a signal ends it.
@@ -261,7 +269,7 @@ impl Reactor {
                     }
                 }
                 Who::Listener(id) => self.accept_again(id, at),
-                Who::Channel(_) => {}
+                Who::Channel(id) => self.remind_channel(id, at),
             }
         }
     }
@@ -274,6 +282,7 @@ impl Reactor {
                     log::info!("stopping on signal {signal}");
                     self.stopping = true;
                 }
+                SIGHUP if self.ends_with_terminal => self.stopping = true,
                 SIGHUP | SIGUSR1 => {
                     log::warn!("a changed configuration takes effect with the next restart");
                 }

@@ -71,7 +71,7 @@ impl Reactor {
 
     fn beat(&mut self, site: SiteId, no: ChannelNo) {
         let Some(id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
-            return;
+            return self.never_there(site, no);
         };
         if let Some(channel) = self.channels.get_mut(id)
             && let Err(error) = channel.begin(Purpose::Heartbeat, HEARTBEAT, self.poll.registry())
@@ -89,7 +89,7 @@ impl Reactor {
         wait: Option<Duration>,
     ) {
         let Some(channel_id) = self.sites.get(site).and_then(|entry| entry.channel(no)) else {
-            return;
+            return self.never_there(site, no);
         };
         let Some(query) = self.queries.get_mut(id) else {
             return;
@@ -122,7 +122,7 @@ impl Reactor {
             return self.refuse_command(site, id, refusal);
         }
         let text = refusal.text(self.site_name(site));
-        log::debug!("refused: {text}");
+        log::trace!("refused: {text}");
         self.answer_own(id, BAD_GATEWAY, &text);
     }
 
@@ -163,6 +163,11 @@ impl Reactor {
         match (to, &change.cause) {
             (State::Dead, Some(cause)) => {
                 log::warn!("site {name}: dead: {cause} (was {from} for {lasted:.1} s)");
+            }
+            (State::Busy, _) => {
+                log::warn!(
+                    "site {name}: busy: no channel gets free in time (was {from} for {lasted:.1} s)"
+                );
             }
             _ => log::info!("site {name}: {to} (was {from} for {lasted:.1} s)"),
         }

@@ -7,8 +7,9 @@ use crate::listen::{Access, Listener};
 use crate::pool::{self, ChannelNo, Input, Settings};
 use crate::timers::{self, Armed};
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Clients of a site that is not served; each is there for one sentence.
 const CLIENTS_OF_UNUSABLE: usize = 100;
@@ -29,6 +30,30 @@ pub struct Pooled {
     pub(super) config: SiteConfig,
 }
 
+/// Lost channels for the log: a core that restarts loses all of them at once,
+/// and a sick one loses them again and again.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    told: Option<Instant>,
+    untold: u32,
+}
+
+/// So long after a line about a lost channel there is no other one.
+const LOSSES_PAUSE: Duration = Duration::from_secs(60);
+
+impl Losses {
+    /// One more is lost. Returns how many were since the last line, this one
+    /// included, if it is time for another line.
+    pub(super) fn count(&mut self, now: Instant) -> Option<u32> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now < told + LOSSES_PAUSE) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// A site in the loop.
 #[derive(Debug)]
 pub struct SiteEntry {
@@ -40,8 +65,14 @@ pub struct SiteEntry {
     pub(super) channels: Vec<Option<ChannelId>>,
     /// Clients that are connected to it.
     pub(super) clients: usize,
+    /// The address that a channel was connected to last.
+    pub(super) good_address: Option<IpAddr>,
     /// Reminder of the policy's deadline.
     armed: Armed,
+    /// Since when no client can connect.
+    pub(super) deaf_since: Option<Instant>,
+    /// Channels that were lost and not told of one by one.
+    pub(super) losses: Losses,
     /// Reminder of the end of a pause in accepting.
     pub(super) pause: Armed,
 }
@@ -126,7 +157,10 @@ impl Reactor {
             listener: Listener::bind(path, access)?,
             channels: vec![None; channels],
             clients: 0,
+            good_address: None,
             armed: Armed::default(),
+            deaf_since: None,
+            losses: Losses::default(),
             pause: Armed::default(),
         };
         let full = || io::Error::other("too many sites");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -222,11 +223,13 @@ fn takes_no_offence_at_a_stale_pid_file() {
         "x\n".to_owned(),
     ] {
         let fake = FakeSite::start();
-        let daemon = Daemon::builder()
+        let builder = Daemon::builder()
             .config(&site("muc", &fake, BRISK))
             .file("tmp/run/liveproxyd.pid", &text)
-            .file("tmp/run/liveproxy/muc", "left behind by a crash")
-            .start();
+            .file("tmp/run/liveproxy/.keep", "");
+        // What a crash leaves behind: a socket that nobody serves.
+        drop(UnixListener::bind(builder.root().socket("muc")).unwrap());
+        let daemon = builder.start();
         let client = daemon.client("muc");
         client.ask("GET hosts").expect(rewritten("GET hosts", ""));
     }

@@ -1,0 +1,210 @@
+//! Opening a channel: looking the site's name up, and trying its addresses one
+//! after another until one connects.
+
+use super::{Reactor, SiteEntry, Who};
+use crate::channel::{Attempt, Channel, State};
+use crate::config::{Address, Family};
+use crate::ids::{ChannelId, SiteId};
+use crate::pool::{CONNECT_TIMEOUT, ChannelNo, Input, Loss};
+use crate::stream::{Stream, Target};
+use crate::sys;
+use crate::timers;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// How long a lookup may take, before the last good answer is taken instead.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(3);
+
+impl Reactor {
+    pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
+        let channel = Channel::new(site, no, self.now);
+        let (Some(id), Some(entry)) = (self.channels.insert(channel), self.sites.get_mut(site))
+        else {
+            return self.never_there(site, no);
+        };
+        if let Some(place) = entry.channels.get_mut(no.index()) {
+            *place = Some(id);
+        }
+        match entry.address() {
+            None => {}
+            Some(Address::Unix(path)) => {
+                let target = Target::Unix(path.clone());
+                match Stream::connect(&target, self.poll.registry(), Who::Channel(id).token()) {
+                    Ok(stream) => self.connecting(id, stream, Attempt::default()),
+                    Err(error) => self.lose(id, Loss::NotConnected(sys::words(&error))),
+                }
+            }
+            Some(Address::Tcp { host, .. }) => match self.resolver.ask(host, id) {
+                Some(Ok(addresses)) => self.connect_to(id, &addresses),
+                Some(Err(why)) => self.lose(id, Loss::NotFound(why)),
+                None => self.be_patient(id, LOOKUP_PATIENCE),
+            },
+        }
+    }
+
+    /// Lookups have ended.
+    pub(super) fn names_found(&mut self) {
+        for (found, waiters) in self.resolver.answers() {
+            for id in waiters {
+                match &found {
+                    Ok(addresses) => self.connect_to(id, addresses),
+                    Err(why) => self.lose(id, Loss::NotFound(why.clone())),
+                }
+            }
+        }
+        self.run_policy();
+    }
+
+    /// Tries the addresses of a site's host, the one that was good last time first.
+    fn connect_to(&mut self, id: ChannelId, found: &[IpAddr]) {
+        let Some(channel) = self.channels.get(id) else {
+            return;
+        };
+        if !matches!(channel.state, State::LookingUp) {
+            return;
+        }
+        let Some(entry) = self.sites.get(channel.site) else {
+            return;
+        };
+        let Some(Address::Tcp { port, family, .. }) = entry.address() else {
+            return;
+        };
+        let wanted = |address: &&IpAddr| *family == Family::Any || address.is_ipv6();
+        let mut addresses: Vec<SocketAddr> = found
+            .iter()
+            .filter(wanted)
+            .map(|address| SocketAddr::new(*address, *port))
+            .collect();
+        if addresses.is_empty() {
+            let text = "its name has no IPv6 address".to_string();
+            return self.lose(id, Loss::NotFound(text));
+        }
+        addresses.sort_by_key(|address| Some(address.ip()) != entry.good_address);
+        addresses.reverse();
+        self.connect_next(id, addresses, None);
+    }
+
+    /// Tries the last of `addresses`; `failed` is what the one before failed with.
+    fn connect_next(
+        &mut self,
+        id: ChannelId,
+        mut others: Vec<SocketAddr>,
+        mut failed: Option<io::Error>,
+    ) {
+        while let Some(address) = others.pop() {
+            let token = Who::Channel(id).token();
+            match Stream::connect(&Target::Tcp(address), self.poll.registry(), token) {
+                Ok(stream) => {
+                    let share = CONNECT_TIMEOUT / (others.len() as u32 + 2);
+                    let attempt = Attempt {
+                        address: Some(address),
+                        others,
+                    };
+                    self.connecting(id, stream, attempt);
+                    return self.be_patient(id, share);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let words = failed.map_or_else(String::new, |error| sys::words(&error));
+        self.lose(id, Loss::NotConnected(words));
+    }
+
+    fn connecting(&mut self, id: ChannelId, stream: Stream, attempt: Attempt) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.state = State::Connecting(stream, attempt);
+            // A UNIX socket is connected by now, and no event will say so.
+            self.channel_is_ready(id);
+        }
+    }
+
+    /// Goes on with making the connection; `true` once it is made.
+    pub(super) fn establish(&mut self, id: ChannelId) -> bool {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return false;
+        };
+        let State::Connecting(stream, attempt) = &mut channel.state else {
+            return false;
+        };
+        match stream.establish() {
+            Ok(false) => false,
+            Ok(true) => {
+                let (site, no) = (channel.site, channel.no);
+                let address = attempt.address.map(|address| address.ip());
+                channel.rest();
+                channel.patience = None;
+                if let Some(entry) = self.sites.get_mut(site) {
+                    entry.good_address = address;
+                }
+                self.tell(site, Input::Connected(no));
+                true
+            }
+            Err(error) => {
+                self.try_another(id, error);
+                false
+            }
+        }
+    }
+
+    /// The address does not answer, or refuses: on to the next one.
+    fn try_another(&mut self, id: ChannelId, error: io::Error) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        if let State::Connecting(stream, attempt) =
+            std::mem::replace(&mut channel.state, State::LookingUp)
+        {
+            stream.close(self.poll.registry());
+            self.connect_next(id, attempt.others, Some(error));
+        }
+    }
+
+    fn be_patient(&mut self, id: ChannelId, time: Duration) {
+        if let Some(channel) = self.channels.get_mut(id) {
+            channel.patience = Some(self.now + time);
+            let (who, armed) = (Who::Channel(id), &mut channel.armed);
+            self.timers.arm(who, armed, channel.patience);
+        }
+    }
+
+    /// The time for a lookup or an address may be over.
+    pub(super) fn remind_channel(&mut self, id: ChannelId, at: Instant) {
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        if !timers::fired(&mut channel.armed, at) {
+            return;
+        }
+        if channel.patience.is_none_or(|until| until > self.now) {
+            let (who, armed) = (Who::Channel(id), &mut channel.armed);
+            return self.timers.arm(who, armed, channel.patience);
+        }
+        channel.patience = None;
+        match &channel.state {
+            State::LookingUp => self.stop_looking_up(id),
+            State::Connecting(_, attempt) if !attempt.others.is_empty() => {
+                self.try_another(id, io::ErrorKind::TimedOut.into());
+            }
+            // The policy sees to the last one.
+            State::Connecting(..) | State::Idle(_) | State::Busy(..) => {}
+        }
+        self.run_policy();
+    }
+
+    fn stop_looking_up(&mut self, id: ChannelId) {
+        let site = self.channels.get(id).map(|channel| channel.site);
+        let entry = site.and_then(|site| self.sites.get(site));
+        let Some(Address::Tcp { host, .. }) = entry.and_then(SiteEntry::address) else {
+            return;
+        };
+        match self.resolver.known(host) {
+            Some(addresses) => self.connect_to(id, &addresses),
+            None => {
+                let seconds = LOOKUP_PATIENCE.as_secs();
+                let text = format!("name {host} not found: no answer within {seconds} s");
+                self.lose(id, Loss::NotFound(text));
+            }
+        }
+    }
+}
