@@ -118,8 +118,8 @@ pub struct Site {
     next_probe: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
-    /// The channel that was proved last, and when, as long as it has served nobody.
-    newcomer: Option<(ChannelNo, Instant)>,
+    /// For each channel that has served nobody, when it was proved.
+    unused: Vec<Option<Instant>>,
     /// The last attempt failed while other channels were alive. The next sign of trouble decides.
     doubt: Option<Loss>,
     /// When the last byte came from the site, on any channel.
@@ -142,7 +142,7 @@ impl Site {
             next_open: now,
             next_probe: now,
             last_open: None,
-            newcomer: None,
+            unused: vec![None; usize::from(settings.channels)],
             doubt: None,
             heard: now,
             settings,
@@ -272,7 +272,9 @@ impl Site {
         self.rest(channel, now);
         if first {
             self.doubt = None;
-            self.newcomer = Some((channel, now));
+            if let Some(unused) = self.unused.get_mut(channel.index()) {
+                *unused = Some(now);
+            }
             if !self.is_well() {
                 self.next_beat = now + self.settings.heartbeat.interval;
                 self.risen = now;
@@ -303,14 +305,10 @@ impl Site {
         if let Channel::Serving(serving) = was {
             self.lost_query(serving, &loss, owed, now, out);
         }
-        let was_new = self.newcomer.take_if(|(no, _)| *no == channel);
-        let has_idled = matches!(was, Channel::Idle { .. });
+        let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
         if was.is_coming() {
             self.attempt_failed(loss, now, out);
-        } else if let Some((_, proved)) = was_new
-            && has_idled
-            && now < proved + SHORT_LIFE
-        {
+        } else if proved.is_some_and(|proved| now < proved + SHORT_LIFE) {
             // It answers one heartbeat and hangs up: opening the next at once
             // would go on like that for ever.
             self.attempt_failed(loss, now, out);
@@ -586,7 +584,9 @@ impl Site {
         let Some(channel) = self.idle.pop() else {
             return;
         };
-        self.newcomer.take_if(|(no, _)| *no == channel);
+        if let Some(unused) = self.unused.get_mut(channel.index()) {
+            *unused = None;
+        }
         self.set(channel, Channel::Serving(serving));
         out.push(Action::Assign {
             query: serving.query,

@@ -289,18 +289,23 @@ impl Reactor {
             if let Some((response, memory)) = self.response_on(id)
                 && !response.reserve(memory, now)
             {
-                return;
+                return self.pass_on_if_stuck();
             }
             self.short_of_memory.pop_front();
             self.channel_is_ready(id);
         }
     }
 
-    /// The channel's response has to wait for memory. Where all memory is held
-    /// by such, nobody would ever give any back: then one of them is passed on
-    /// through the window it has.
+    /// The channel's response has to wait for memory.
     fn wait_for_memory(&mut self, id: ChannelId) {
         self.short_of_memory.push_back(id);
+        self.pass_on_if_stuck();
+    }
+
+    /// Where all memory is held by responses that wait for more of it, nobody
+    /// would ever give any back: then they are passed on through the windows
+    /// that they have.
+    fn pass_on_if_stuck(&mut self) {
         let waiting: Vec<ChannelId> = self.short_of_memory.iter().copied().collect();
         let mut held = 0;
         for id in &waiting {
@@ -311,14 +316,19 @@ impl Reactor {
         if held < self.responses.taken() {
             return;
         }
-        let mut may_pass = |id: &ChannelId| {
-            let response = self.response_on(*id);
-            response.is_some_and(|(response, _)| response.pass_on_instead())
-        };
-        if let Some(place) = waiting.iter().position(&mut may_pass)
-            && let Some(id) = self.short_of_memory.remove(place)
-        {
-            self.channel_is_ready(id);
+        for id in waiting {
+            let response = self.response_on(id);
+            if !response.is_some_and(|(response, _)| response.pass_on_instead()) {
+                continue;
+            }
+            self.short_of_memory.retain(|other| *other != id);
+            // Its client makes room in the window, then the channel goes on.
+            let exchange = self.channels.get(id).and_then(Channel::exchange);
+            let query = exchange.and_then(|exchange| exchange.purpose.query());
+            let client = query.and_then(|query| self.queries.get(query)?.client);
+            if let Some(client) = client {
+                self.client_is_ready(client);
+            }
         }
     }
 

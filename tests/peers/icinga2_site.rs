@@ -1,5 +1,6 @@
-//! Runs one icinga2 for all tests of this process, with everything it writes in
-//! a directory of its own. It knows nothing of the proxy.
+//! Runs icinga2, with everything it writes in a directory of its own: one for all
+//! tests of this process that compare responses, and others as they are wanted.
+//! It knows nothing of the proxy.
 //!
 //! A static value is never dropped, and a test process that is killed drops
 //! nothing at all. So a small shell stands between the tests and icinga2: it
@@ -23,7 +24,8 @@ const START_ATTEMPTS: usize = 3;
 /// How many hosts `icinga2.conf` makes.
 const HOSTS: usize = 40;
 
-/// The arguments are the directory, the configuration file and the port.
+/// The arguments are the directory, the configuration file, the port, and what
+/// icinga2 is to be started with, if anything.
 /// Signals from the terminal are ignored: the end of the pipe follows them, and
 /// the directory must be removed after icinga2 has gone, not before. icinga2
 /// changes to the user it is told to be; it is told the present one, so that
@@ -32,19 +34,21 @@ const HOSTS: usize = 40;
 const GUARD: &str = r#"
 trap '' HUP INT
 PATH="$PATH:/usr/sbin"
-cd "$1" || exit 1
-icinga2 daemon --config "$2" \
-    --define LivePort="$3" --define LivePath="$1/live" \
-    --define ConfigDir="$1" --define DataDir="$1/data" \
-    --define CacheDir="$1/cache" --define LogDir="$1/log" \
-    --define SpoolDir="$1/spool" --define InitRunDir="$1/run" \
+directory=$1 config=$2 port=$3
+shift 3
+cd "$directory" || exit 1
+"$@" icinga2 daemon --config "$config" \
+    --define LivePort="$port" --define LivePath="$directory/live" \
+    --define ConfigDir="$directory" --define DataDir="$directory/data" \
+    --define CacheDir="$directory/cache" --define LogDir="$directory/log" \
+    --define SpoolDir="$directory/spool" --define InitRunDir="$directory/run" \
     --define RunAsUser="$(id -un)" --define RunAsGroup="$(id -gn)" \
-    </dev/null >"$1/output" 2>&1 &
+    </dev/null >output 2>&1 &
 icinga2=$!
 cat >/dev/null
 kill -TERM "$icinga2"
 wait "$icinga2"
-rm -rf "$1"
+rm -rf "$directory"
 "#;
 
 /// What the tables `log` and `statehist` of icinga2 read: fixed lines, because
@@ -61,7 +65,15 @@ const HISTORY: &str = "\
 /// Bytes of a fixed16 header.
 const HEADER: usize = 16;
 
-/// The running icinga2.
+/// What an icinga2 is started with.
+pub struct Setup<'a> {
+    /// A file beside this one, with a listener of either kind in it.
+    pub config: &'a str,
+    /// A program that starts icinga2, and its arguments; often none.
+    pub launcher: &'a [&'a str],
+}
+
+/// A running icinga2. It ends when this value is dropped.
 pub struct Icinga2 {
     directory: PathBuf,
     port: u16,
@@ -84,7 +96,15 @@ pub enum Transport {
 /// its checks, so two tests at a time could leave each other without a response.
 pub fn icinga2() -> MutexGuard<'static, Icinga2> {
     static RUNNING: OnceLock<Result<Mutex<Icinga2>, String>> = OnceLock::new();
-    match RUNNING.get_or_init(|| Icinga2::start().map(Mutex::new)) {
+    let start = || {
+        let icinga2 = Icinga2::start(&Setup {
+            config: "icinga2.conf",
+            launcher: &[],
+        })?;
+        icinga2.settle();
+        Ok(Mutex::new(icinga2))
+    };
+    match RUNNING.get_or_init(start) {
         Ok(icinga2) => icinga2.lock().unwrap_or_else(PoisonError::into_inner),
         Err(reason) => panic!("icinga2 does not run: {reason}"),
     }
@@ -108,21 +128,20 @@ fn now() -> u64 {
 }
 
 impl Icinga2 {
-    fn start() -> Result<Icinga2, String> {
+    /// Starts one and returns when it listens; otherwise what it has printed.
+    pub fn start(setup: &Setup) -> Result<Icinga2, String> {
         let mut output = String::new();
         for _ in 0..START_ATTEMPTS {
-            let mut icinga2 = Icinga2::spawn().map_err(|error| error.to_string())?;
+            let icinga2 = Icinga2::spawn(setup).map_err(|error| error.to_string())?;
             if icinga2.listens() {
-                icinga2.settle();
                 return Ok(icinga2);
             }
             output = icinga2.output();
-            icinga2.stop();
         }
         Err(output)
     }
 
-    fn spawn() -> io::Result<Icinga2> {
+    fn spawn(setup: &Setup) -> io::Result<Icinga2> {
         let temporary = tempfile::Builder::new().prefix("icinga2-").tempdir()?;
         let directory = temporary.path().to_owned();
         for name in ["cache", "data", "run", "spool", "log/compat/archives"] {
@@ -132,12 +151,15 @@ impl Icinga2 {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/icinga2.conf");
+        let config = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/peers")
+            .join(setup.config);
         let guard = Command::new("sh")
             .args(["-c", GUARD, "icinga2-guard"])
             .arg(&directory)
             .arg(config)
             .arg(port.to_string())
+            .args(setup.launcher)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -194,15 +216,9 @@ impl Icinga2 {
         }
     }
 
-    /// Ends icinga2 and waits for that.
-    fn stop(&mut self) {
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
-    }
-
     /// What icinga2 has printed so far.
     fn output(&self) -> String {
-        let bytes = std::fs::read(self.directory.join("output")).unwrap_or_default();
+        let bytes = std::fs::read(self.file("output")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -211,7 +227,12 @@ impl Icinga2 {
     }
 
     fn path(&self) -> PathBuf {
-        self.directory.join("live")
+        self.file("live")
+    }
+
+    /// A file in its directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// How the configuration of the proxy names this listener.
@@ -232,20 +253,33 @@ impl Icinga2 {
     }
 }
 
+impl Drop for Icinga2 {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
 /// A connection to icinga2 itself, kept open from one query to the next.
 pub struct Direct(Client);
 
 impl Direct {
     /// Asks a query, given as its lines without the empty one at the end.
+    #[track_caller]
+    pub fn ask(&self, query: &[u8]) -> Response {
+        self.send(query);
+        read_response(&self.0)
+    }
+
+    /// Sends a query as [`Direct::ask`] does, and reads nothing.
     ///
     /// icinga2 stops reading a request at a bad line, so the lines that frame
     /// its response stand in front of all others.
     #[track_caller]
-    pub fn ask(&self, query: &[u8]) -> Response {
+    pub fn send(&self, query: &[u8]) {
         let (first, rest) = query.split_at(query.iter().position(|&b| b == b'\n').unwrap() + 1);
         let framing = b"ResponseHeader: fixed16\nKeepAlive: on\n";
         self.0.send([first, framing, rest, b"\n"].concat());
-        read_response(&self.0)
     }
 
     /// Gives a command to icinga2, which answers none.

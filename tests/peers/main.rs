@@ -10,6 +10,7 @@ mod support;
 
 mod clients;
 mod icinga2;
+mod icinga2_checks;
 mod icinga2_queries;
 mod icinga2_site;
 mod python_config;

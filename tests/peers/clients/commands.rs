@@ -50,6 +50,7 @@ fn is_acknowledged(icinga2: &Icinga2, service: &str) -> bool {
     }
 }
 
+/// What the client sends is carried out by a real core.
 #[track_caller]
 pub fn a_command_takes_effect_at_icinga2(program: &'static Program) {
     let service = program.service;
@@ -63,8 +64,9 @@ pub fn a_command_takes_effect_at_icinga2(program: &'static Program) {
     });
 }
 
+/// Each is sent by a client of its own, which is gone at once.
 #[track_caller]
-pub fn commands_arrive_once_and_in_order(program: &'static Program) {
+pub fn commands_arrive_once(program: &'static Program) {
     let scene = Scene::ready();
     let services = ["a;1", "b;2", "c;3"];
     for service in services {
@@ -83,6 +85,7 @@ pub fn commands_arrive_once_and_in_order(program: &'static Program) {
     assert_eq!(found, services.map(acknowledgement));
 }
 
+/// The query never sees the site as it was before the command.
 #[track_caller]
 pub fn a_query_follows_a_command(program: &'static Program) {
     let scene = Scene::ready();
@@ -139,6 +142,7 @@ fn shown_of_command(program: &'static Program, scene: &Scene, service: &str) -> 
     panic!("{} has not heard of a failure", program.name);
 }
 
+/// The client shows the words of the site itself.
 #[track_caller]
 pub fn a_refused_command_is_shown(program: &'static Program) {
     let scene = Scene::ready();
@@ -154,6 +158,7 @@ pub fn a_refused_command_is_shown(program: &'static Program) {
     assert_eq!(another.query(TWO_HOSTS).rows(), program.rows);
 }
 
+/// The client shows why the command could not be delivered.
 #[track_caller]
 pub fn a_command_for_a_dead_site_is_shown(program: &'static Program) {
     let scene = Scene::dead();

@@ -87,7 +87,7 @@ macro_rules! library {
                 queries::a_dead_site_is_shown,
                 queries::a_busy_site_is_shown,
                 commands::a_command_takes_effect_at_icinga2,
-                commands::commands_arrive_once_and_in_order,
+                commands::commands_arrive_once,
                 commands::a_refused_command_is_shown,
                 commands::a_command_for_a_dead_site_is_shown,
                 $($part::$scenario,)*

@@ -149,8 +149,8 @@ impl Program {
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             // Ends with the process, or when nobody wants the lines any more.
-            let lines = output.lines().map_while(Result::ok);
-            let _ = lines.into_iter().try_for_each(|line| sender.send(line));
+            let mut lines = output.lines().map_while(Result::ok);
+            let _ = lines.try_for_each(|line| sender.send(line));
         });
         Running {
             name: self.name,

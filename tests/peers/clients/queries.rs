@@ -45,6 +45,7 @@ fn all_rows(mut running: Running) -> Vec<String> {
     twice.map(|&query| running.query(query).rows()).collect()
 }
 
+/// The same client asks icinga2 itself and through the proxy.
 #[track_caller]
 pub fn rows_are_those_of_icinga2(program: &'static Program) {
     let icinga2 = icinga2();
@@ -62,6 +63,7 @@ pub fn rows_are_those_of_icinga2(program: &'static Program) {
     }
 }
 
+/// The same client asks the fake site itself and through the proxy.
 #[track_caller]
 pub fn rows_are_those_of_the_fake_site(program: &'static Program) {
     let scene = Scene::start(FakeSite::start_unix(), "'channels': 2");
@@ -76,6 +78,7 @@ pub fn rows_are_those_of_the_fake_site(program: &'static Program) {
     assert_eq!(asked.len(), 3, "each query is asked once");
 }
 
+/// A missing table is a 404, a missing column a 452.
 #[track_caller]
 pub fn errors_of_icinga2_are_shown(program: &'static Program) {
     let icinga2 = icinga2();
@@ -93,6 +96,7 @@ pub fn errors_of_icinga2_are_shown(program: &'static Program) {
     assert_eq!(found, at_site.query(QUERIES[1]).rows());
 }
 
+/// Every code of an error that a core gives to a query and keeps the connection open with.
 #[track_caller]
 pub fn errors_of_the_fake_site_are_shown(program: &'static Program) {
     let scene = Scene::ready();
@@ -107,6 +111,7 @@ pub fn errors_of_the_fake_site_are_shown(program: &'static Program) {
     assert_eq!(scene.fake.requests().len(), 5, "no error is asked again");
 }
 
+/// The client shows the words of the proxy, at once, and works again with the site.
 #[track_caller]
 pub fn a_dead_site_is_shown(program: &'static Program) {
     let mut scene = Scene::dead();
@@ -128,6 +133,7 @@ pub fn a_dead_site_is_shown(program: &'static Program) {
     assert_eq!(running.query(TWO_HOSTS).rows(), program.rows);
 }
 
+/// The same where all channels are held by others.
 #[track_caller]
 pub fn a_busy_site_is_shown(program: &'static Program) {
     let (scene, _holders) = Scene::busy();
