@@ -99,6 +99,7 @@ impl Reactor {
         if let Loss::NotAHeader(text) = loss {
             if query.strange_answer.as_ref() == Some(text) {
                 // Twice the same is what the site has to say to this query.
+                let text = text.strip_prefix("400: ").unwrap_or(text);
                 self.answer_own(id, BAD_REQUEST, text);
                 return Owed::Nothing;
             }
