@@ -204,7 +204,9 @@ impl Client {
 
     /// It has got its answer; its next request is awaited.
     pub fn rest(&mut self, now: Instant) {
-        self.state = State::Reading { since: None };
+        // One that is turned away is not to stay.
+        let since = self.turned_away.then_some(now);
+        self.state = State::Reading { since };
         self.rested = now;
     }
 

@@ -224,7 +224,7 @@ impl Reactor {
                 since.get_or_insert(self.now);
             }
         } else {
-            client.state = State::Reading { since: None };
+            client.rest(self.now);
         }
         self.arm_client(id);
     }
@@ -238,7 +238,7 @@ impl Reactor {
         if kind != Kind::Command {
             if client.stream.hung_up() {
                 // Nobody is there to read the answer; commands behind it still count.
-                client.state = State::Reading { since: None };
+                client.rest(self.now);
                 return;
             }
             if let Some(text) = client.take_sentence() {
@@ -252,13 +252,13 @@ impl Reactor {
         let refusal = match (&entry.service, client.turned_away) {
             (_, true) => Some(format!("Too many clients of site {}", entry.name)),
             (Service::Unusable(why), _) => Some(why.clone()),
+            (Service::Pooled(_), false) if !self.requests.take(request.bytes.len()) => {
+                Some(NO_MEMORY.into())
+            }
             (Service::Pooled(_), false) => None,
         };
         if let Some(text) = refusal {
-            return self.answer_unasked(id, style, BAD_GATEWAY, &text);
-        }
-        if !self.requests.take(request.bytes.len()) {
-            return self.answer_unasked(id, style, BAD_GATEWAY, NO_MEMORY);
+            return self.turn_down(id, &request, &text);
         }
         let query = Query {
             site,
@@ -268,14 +268,29 @@ impl Reactor {
             strange_answer: None,
         };
         let Some(query) = self.queries.insert(query) else {
-            return self.answer_unasked(id, style, BAD_GATEWAY, "the proxy has no room left");
+            return self.close_client(id, Parting::NoRoom);
         };
         client.state = State::Asking(query);
         self.tell(site, Input::Arrived(query, kind));
         self.run_policy();
     }
 
-    /// Answers a client without asking its site, and lets it go.
+    /// Answers a request without asking its site.
+    fn turn_down(&mut self, id: ClientId, request: &Request, text: &str) {
+        let style = request.style;
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if request.kind == Kind::Command {
+            client.rest(self.now);
+            return self.command_not_taken(id, &request.bytes, text);
+        }
+        let stays = style.fixed16 && style.keep_alive && !client.turned_away;
+        let bytes = response::own(BAD_GATEWAY, text, style.fixed16);
+        self.answer_bytes(id, stays, bytes);
+    }
+
+    /// Answers a request that did not become one, and lets the client go.
     fn answer_unasked(&mut self, id: ClientId, style: Style, code: u16, text: &str) {
         self.answer_bytes(id, false, response::own(code, text, style.fixed16));
     }
@@ -328,7 +343,7 @@ impl Reactor {
         };
         let Some(query) = self.queries.get_mut(query_id) else {
             // A command that was consumed: nothing is said about it.
-            client.state = State::Reading { since: None };
+            client.rest(self.now);
             return true;
         };
         if client.stream.hung_up() && query.request.kind != Kind::Command {
@@ -395,7 +410,7 @@ impl Reactor {
     /// hold commands, so it is read on.
     fn abandon(&mut self, id: ClientId, query_id: QueryId) {
         if let Some(client) = self.clients.get_mut(id) {
-            client.state = State::Reading { since: None };
+            client.rest(self.now);
         }
         let Some(query) = self.queries.get_mut(query_id) else {
             return;

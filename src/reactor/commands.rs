@@ -7,7 +7,7 @@ use super::Reactor;
 use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::client::Failure;
-use crate::ids::{QueryId, SiteId};
+use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Owed, Refusal};
 use crate::proto::response::{self, BAD_GATEWAY};
 use crate::query::Stage;
@@ -74,15 +74,21 @@ impl Reactor {
         }
     }
 
+    /// A command that did not even become a query.
+    pub(super) fn command_not_taken(&mut self, id: ClientId, request: &[u8], why: &str) {
+        log::error!("command was not delivered: {why}: {}", first_line(request));
+        if let Some(client) = self.clients.get_mut(id) {
+            client.add_failure(failure("was not delivered", why));
+        }
+    }
+
     fn command_failed(&mut self, id: QueryId, delivery: &str, why: &str) {
         log::error!(
             "{}: command {delivery}: {why}: {}",
             self.subject(id),
             self.line(id)
         );
-        let told = response::own(BAD_GATEWAY, why, false);
-        let sentence = format!("Command before this query {delivery}: {why}");
-        self.command_ended(id, Some(Failure::new(told, sentence)));
+        self.command_ended(id, Some(failure(delivery, why)));
     }
 
     /// Nothing more will become of the command; its client goes on.
@@ -120,7 +126,20 @@ impl Reactor {
     /// The command's own line, for the log.
     fn line(&self, id: QueryId) -> String {
         let request = self.queries.get(id).map(|query| &query.request.bytes);
-        let line = request.and_then(|bytes| bytes.split(|byte| *byte == b'\n').next());
-        shown(line.unwrap_or_default())
+        first_line(request.map_or(&[], |bytes| bytes))
     }
+}
+
+fn first_line(request: &[u8]) -> String {
+    shown(
+        request
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default(),
+    )
+}
+
+fn failure(delivery: &str, why: &str) -> Failure {
+    let told = response::own(BAD_GATEWAY, why, false);
+    Failure::new(told, format!("Command before this query {delivery}: {why}"))
 }
