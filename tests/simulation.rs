@@ -656,3 +656,236 @@ fn a_query_for_a_dead_site_starts_an_attempt_at_most_every_connect_retry() {
         }
     }
 }
+
+/// A site whose channels are brought up by hand.
+struct Driven {
+    site: Site,
+    now: Instant,
+}
+
+impl Driven {
+    fn new(channels: u8) -> Driven {
+        let now = Instant::now();
+        let settings = Settings {
+            channels,
+            ..settings()
+        };
+        Driven {
+            site: Site::new(settings, now, 1),
+            now,
+        }
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.site.handle(input, self.now, &mut actions);
+        self.site.check();
+        actions
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Lets the time come that the site waits for.
+    fn due(&mut self) -> Vec<Action> {
+        self.now = self.now.max(self.site.deadline().unwrap());
+        self.tell(Input::Due)
+    }
+
+    /// Answers a heartbeat on the channel.
+    fn beaten(&mut self, channel: u8) -> Vec<Action> {
+        self.site.heard(self.now);
+        self.tell(Input::Beaten(ChannelNo(channel), Core::Other))
+    }
+
+    /// Lets a channel that is being opened connect and answer.
+    fn prove(&mut self, channel: u8) {
+        let beat = Action::Beat(ChannelNo(channel));
+        let actions = self.tell(Input::Connected(ChannelNo(channel)));
+        assert!(actions.contains(&beat), "{actions:?}");
+        self.beaten(channel);
+    }
+
+    fn lost(&mut self, channel: u8, loss: Loss, owed: Owed) -> Vec<Action> {
+        self.tell(Input::Lost {
+            channel: ChannelNo(channel),
+            loss,
+            owed,
+        })
+    }
+
+    /// Goes on until the site opens a channel, and gives its number.
+    fn await_open(&mut self) -> u8 {
+        for _ in 0..100 {
+            if let Some(channel) = opened(&self.due()) {
+                return channel;
+            }
+        }
+        panic!("no channel is opened");
+    }
+}
+
+fn opened(actions: &[Action]) -> Option<u8> {
+    actions.iter().find_map(|action| match action {
+        Action::Open(channel) => Some(channel.0),
+        _ => None,
+    })
+}
+
+/// What went wrong long ago must not make the next pause long.
+#[test]
+fn the_first_failure_after_good_health_pauses_for_connect_retry_at_most() {
+    let mut driven = Driven::new(2);
+    let start = driven.now;
+    let mut pause = Duration::ZERO;
+    while driven.now < start + Duration::from_secs(600) {
+        let channel = driven.await_open();
+        driven.lost(
+            channel,
+            Loss::NotConnected("Connection refused".into()),
+            Owed::Nothing,
+        );
+        pause = driven.site.deadline().unwrap() - driven.now;
+    }
+    assert!(pause > Duration::from_secs(30), "{pause:?}");
+
+    for _ in 0..2 {
+        let channel = driven.await_open();
+        driven.prove(channel);
+    }
+    assert_eq!(driven.site.state(), State::Ready);
+    let well = driven.now;
+    let mut beats = 0;
+    while driven.now < well + Duration::from_secs(86_400) {
+        for action in driven.due() {
+            if let Action::Beat(channel) = action {
+                beats += 1;
+                driven.pass(Duration::from_millis(10));
+                driven.beaten(channel.0);
+            }
+        }
+    }
+    assert!(beats > 20_000, "{beats}");
+    assert_eq!(driven.site.state(), State::Ready);
+
+    while !driven
+        .due()
+        .iter()
+        .any(|action| matches!(action, Action::Beat(_)))
+    {}
+    driven.due();
+    assert_eq!(driven.site.state(), State::Dead, "it was silent");
+    let pause = driven.site.deadline().unwrap() - driven.now;
+    assert!(pause <= settings().connect_retry, "{pause:?}");
+}
+
+/// A channel that is being opened may stay silent for ten seconds.
+#[test]
+fn a_retry_is_proved_on_an_idle_channel_while_another_is_being_opened() {
+    let mut driven = Driven::new(3);
+    for _ in 0..2 {
+        let channel = driven.await_open();
+        driven.prove(channel);
+    }
+    let coming = driven.await_open();
+    driven.tell(Input::Connected(ChannelNo(coming)));
+
+    let query = QueryId::unpack(1);
+    let assigned = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Assign {
+                query: id, channel, ..
+            } if *id == query => Some(channel.0),
+            _ => None,
+        })
+    };
+    let actions = driven.tell(Input::Arrived(query, Kind::Get));
+    let first = assigned(&actions).unwrap();
+    driven.pass(Duration::from_millis(10));
+    let actions = driven.lost(first, Loss::Closed, Owed::All);
+    let proved = actions.iter().find_map(|action| match action {
+        Action::Beat(channel) => Some(channel.0),
+        _ => None,
+    });
+    let proved = proved.expect("nothing is proved");
+    assert!(proved != first && proved != coming, "{actions:?}");
+    driven.pass(Duration::from_millis(10));
+    let actions = driven.beaten(proved);
+    assert_eq!(assigned(&actions), Some(proved), "{actions:?}");
+}
+
+/// Otherwise a site that answers one heartbeat and hangs up would be called without end.
+#[test]
+fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
+    let mut driven = Driven::new(1);
+    let mut last = None;
+    for _ in 0..3 {
+        let channel = driven.await_open();
+        if let Some(last) = last {
+            let pause = driven.now - last;
+            let least = settings().connect_retry * 4 / 5;
+            assert!(pause >= least, "called again after {pause:?}");
+        }
+        driven.prove(channel);
+        assert_eq!(driven.site.state(), State::Ready);
+        driven.pass(Duration::from_millis(100));
+        driven.lost(channel, Loss::Closed, Owed::Nothing);
+        assert_eq!(driven.site.state(), State::Dead);
+        last = Some(driven.now);
+    }
+}
+
+/// One that has served somebody was a channel, however short it lived.
+#[test]
+fn a_new_channel_that_has_served_is_replaced_at_once() {
+    let mut driven = Driven::new(1);
+    let channel = driven.await_open();
+    driven.prove(channel);
+    driven.tell(Input::Arrived(QueryId::unpack(1), Kind::Get));
+    driven.tell(Input::Answered(ChannelNo(channel)));
+    driven.pass(Duration::from_millis(100));
+    let actions = driven.lost(channel, Loss::Closed, Owed::Nothing);
+    assert_eq!(driven.site.state(), State::Ready);
+    assert_eq!(opened(&actions), Some(0), "{actions:?}");
+}
+
+/// With several channels the next one is new before the last one is lost.
+#[test]
+fn new_channels_that_are_lost_one_after_another_are_failed_attempts_too() {
+    let mut driven = Driven::new(10);
+    let start = driven.now;
+    let life = Duration::from_millis(100);
+    let mut alive: Vec<(u8, Instant)> = Vec::new();
+    let mut opens = 0;
+    driven.tell(Input::Due);
+    opens += 1;
+    driven.prove(0);
+    alive.push((0, driven.now + life));
+    while driven.now < start + Duration::from_secs(60) {
+        let end = alive.first().map(|(_, end)| *end);
+        let due = driven.site.deadline().unwrap();
+        let actions = match end {
+            Some(end) if end <= due => {
+                driven.now = driven.now.max(end);
+                let (channel, _) = alive.remove(0);
+                driven.lost(channel, Loss::Closed, Owed::Nothing)
+            }
+            _ => driven.due(),
+        };
+        for action in &actions {
+            match action {
+                Action::Open(channel) => {
+                    opens += 1;
+                    driven.pass(Duration::from_millis(1));
+                    driven.prove(channel.0);
+                    alive.push((channel.0, driven.now + life));
+                }
+                Action::Beat(channel) => drop(driven.beaten(channel.0)),
+                Action::Close(channel, _) => alive.retain(|(no, _)| *no != channel.0),
+                _ => {}
+            }
+        }
+    }
+    assert!(opens < 40, "{opens} connects in a minute");
+}

@@ -1,8 +1,22 @@
 //! Commands: delivered once, alone, in order, and without an answer.
 
+use std::time::Duration;
+
 use crate::pair::{Pair, rewritten};
-use crate::support::eventually;
+use crate::support::client::kept_and_framed;
 use crate::support::site::payload;
+use crate::support::{Event, Fault, Place, eventually};
+
+/// No heartbeat but those that a command causes.
+pub const QUIET: &str = "'heartbeat': (200, 5), ";
+
+/// Longer than a channel may have been silent before a command.
+const IDLE: Duration = Duration::from_millis(1_200);
+
+/// The line of a command with this name.
+pub fn command(name: &str) -> String {
+    format!("COMMAND [1795198323] {name};x")
+}
 
 #[test]
 fn delivers_commands_alone_and_answers_nothing() {
@@ -81,4 +95,177 @@ fn keeps_the_order_of_commands_and_queries_in_one_write() {
     assert!(client.at_end());
     let commands = (0..20).map(|number| format!("COMMAND [1795198323] NUMBER_{number}"));
     assert_eq!(pair.site.commands(), commands.collect::<Vec<_>>());
+}
+
+/// What happens at the site from here on.
+fn events_from(pair: &Pair, mark: usize) -> Vec<Event> {
+    pair.site.events().split_off(mark)
+}
+
+#[test]
+fn proves_a_channel_that_was_idle_before_it_trusts_it_with_a_command() {
+    let pair = Pair::start(&format!("{QUIET}'channels': 1"));
+    pair.site.await_ready(1);
+    let client = pair.client();
+    client.expect_silence(IDLE);
+    let mark = pair.site.events().len();
+    client.send(format!("{}\n\n", command("PROVED")));
+    eventually("the barrier is read", || {
+        events_from(&pair, mark).len() >= 3
+    });
+    let proof = [Event::Heartbeat(1), Event::Command(1), Event::Heartbeat(1)];
+    assert_eq!(events_from(&pair, mark), proof);
+    assert_eq!(pair.site.commands(), [command("PROVED")]);
+    pair.expect_unharmed();
+    assert_eq!(pair.site.accepted(), 1, "the channel is out of step");
+}
+
+#[test]
+fn does_not_prove_a_channel_that_has_just_answered() {
+    let pair = Pair::start(&format!("{QUIET}'channels': 1"));
+    pair.site.await_ready(1);
+    let client = pair.client();
+    client.expect_silence(IDLE);
+    let mark = pair.site.events().len();
+    let query = String::from_utf8(kept_and_framed("GET first")).unwrap();
+    client.send(format!("{query}{}\n\n", command("AT_ONCE")));
+    client.read_response().expect(rewritten("GET first", ""));
+    eventually("the barrier is read", || {
+        events_from(&pair, mark).len() >= 3
+    });
+    let unproved = [Event::Request(1), Event::Command(1), Event::Heartbeat(1)];
+    assert_eq!(events_from(&pair, mark), unproved);
+}
+
+#[test]
+fn a_command_whose_channel_ends_at_the_proof_is_delivered_once_on_another() {
+    for fault in [
+        Fault::Close(Place::BeforeHeader),
+        Fault::Reset(Place::BeforeHeader),
+        Fault::Close(Place::InHeader(9)),
+    ] {
+        let pair = Pair::start(&format!("{QUIET}'channels': 2"));
+        pair.site.await_ready(2);
+        let client = pair.client();
+        client.expect_silence(IDLE);
+        let mark = pair.site.events().len();
+        pair.site.next_heartbeat(fault.clone());
+        client.send(format!("{}\n", command("MOVED")));
+        client.half_close();
+        assert_eq!(client.read_to_end(), b"");
+        assert_eq!(pair.site.happened(fault.name()), 1, "{fault:?}");
+        assert_eq!(pair.site.commands(), [command("MOVED")], "{fault:?}");
+        let events = events_from(&pair, mark);
+        let Some(Event::Heartbeat(proved)) = events.first() else {
+            panic!("no proof: {events:?}");
+        };
+        assert!(!events.contains(&Event::Command(*proved)), "{events:?}");
+        pair.expect_unharmed();
+        assert_eq!(pair.site.commands().len(), 1, "delivered again");
+    }
+}
+
+#[test]
+fn a_query_behind_a_command_waits_for_the_answer_to_its_barrier() {
+    let pair = Pair::start(&format!("{QUIET}'channels': 3"));
+    pair.site.await_ready(3);
+    pair.site.next_command(Fault::Stall(Place::BeforeHeader));
+    let client = pair.client();
+    let query = String::from_utf8(kept_and_framed("GET behind")).unwrap();
+    client.send(format!("{}\n\n{query}", command("SLOW")));
+    pair.site.await_happened("stall-after-command", 1);
+    // Two channels are free for it.
+    client.expect_silence(Duration::from_millis(200));
+    assert!(pair.site.requests().is_empty(), "the query overtook it");
+    pair.ask("GET other").expect(rewritten("GET other", ""));
+    pair.site.release();
+    client.read_response().expect(rewritten("GET behind", ""));
+    assert_eq!(pair.site.commands(), [command("SLOW")]);
+}
+
+#[test]
+fn a_command_waits_longer_for_a_channel_than_a_query() {
+    let pair = Pair::start(&format!("{QUIET}'channels': 1, 'channel_timeout': 0.3"));
+    pair.site.await_ready(1);
+    let holder = pair.client();
+    holder.send(kept_and_framed("GET held\nTest-Hold: on"));
+    pair.site.await_stalled(1);
+    let patient = pair.client();
+    patient.send(format!("{}\n", command("PATIENT")));
+    patient.half_close();
+    for _ in 0..3 {
+        pair.ask("GET x").expect_error(502, "All 1 channels busy");
+    }
+    patient.expect_silence(Duration::from_millis(50));
+    assert!(pair.site.commands().is_empty());
+    pair.site.release();
+    let answer = rewritten("GET held", "Test-Hold: on\n");
+    holder.read_response().expect(answer);
+    assert_eq!(patient.read_to_end(), b"");
+    assert_eq!(pair.site.commands(), [command("PATIENT")]);
+}
+
+#[test]
+fn delivers_every_command_of_many_clients_once() {
+    let pair = Pair::start("'channels': 3");
+    let clients = 8;
+    let rounds = 10;
+    std::thread::scope(|scope| {
+        for number in 0..clients {
+            let pair = &pair;
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    let client = pair.client();
+                    client.send(format!("{}\n", command(&format!("C{number}_{round}"))));
+                    match round % 3 {
+                        0 => client.close(),
+                        1 => {
+                            client.half_close();
+                            assert_eq!(client.read_to_end(), b"");
+                        }
+                        _ => client.ask("GET x").expect(rewritten("GET x", "")),
+                    }
+                }
+            });
+        }
+    });
+    let count = clients * rounds;
+    eventually("all arrive", || pair.site.commands().len() >= count);
+    pair.expect_unharmed();
+    let mut found = pair.site.commands();
+    found.sort();
+    let all = (0..clients)
+        .flat_map(|number| (0..rounds).map(move |round| command(&format!("C{number}_{round}"))));
+    let mut wanted: Vec<_> = all.collect();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert_eq!(pair.site.happened("invalid-method"), 0);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_query_along_and_not_its_commands() {
+    let pair = Pair::start(&format!("{QUIET}'channels': 1, 'channel_timeout': 20"));
+    pair.site.await_ready(1);
+    let holder = pair.client();
+    holder.send(kept_and_framed("GET held\nTest-Hold: on"));
+    pair.site.await_stalled(1);
+    let client = pair.client();
+    let query = String::from_utf8(kept_and_framed("GET behind")).unwrap();
+    let (first, second) = (command("FIRST"), command("SECOND"));
+    client.send(format!("{first}\n\n{query}{second}\n"));
+    client.expect_silence(Duration::from_millis(50));
+    client.close();
+    // Who comes later is asked for later.
+    let later = pair.client();
+    later.send(kept_and_framed("GET later"));
+    later.expect_silence(Duration::from_millis(50));
+    pair.site.release();
+    let answer = rewritten("GET held", "Test-Hold: on\n");
+    holder.read_response().expect(answer);
+    later.read_response().expect(rewritten("GET later", ""));
+    eventually("both arrive", || pair.site.commands().len() >= 2);
+    pair.expect_unharmed();
+    assert_eq!(pair.site.commands(), [first, second]);
+    let asked_for_it = |bytes: &Vec<u8>| bytes.starts_with(b"GET behind");
+    assert!(!pair.site.requests().iter().any(asked_for_it));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::client::kept_and_framed;
 use crate::support::site::{IDLE_TEXT, payload};
 use crate::support::{Client, Event, FakeSite, Fault, Place, eventually};
 
@@ -363,4 +364,77 @@ fn strict_reading_finds_a_wrong_header() {
         let read = std::panic::AssertUnwindSafe(|| drop(client.read_response()));
         assert!(fails(read), "{}", header.escape_ascii());
     }
+}
+
+#[test]
+fn a_command_can_end_its_channel() {
+    let site = FakeSite::start();
+    site.next_command(Fault::Close(Place::BeforeHeader));
+    site.next_command(Fault::Reset(Place::BeforeHeader));
+    for name in ["close-after-command", "reset-after-command"] {
+        let client = site.client();
+        client.send(b"COMMAND [1] A;h\n\n");
+        client.send(QUERY);
+        assert_eq!(client.read_to_end(), b"");
+        assert_eq!(site.happened(name), 1);
+    }
+    assert_eq!(site.commands().len(), 2);
+    assert!(site.requests().is_empty());
+
+    site.next_command(Fault::Stall(Place::BeforeHeader));
+    let client = site.client();
+    client.send([b"COMMAND [1] A;h\n\n", QUERY].concat());
+    site.await_happened("stall-after-command", 1);
+    client.expect_silence(Duration::from_millis(20));
+    site.release();
+    client.read_response().expect(QUERY);
+}
+
+#[test]
+fn waits_end_soon_or_are_held() {
+    let site = FakeSite::start();
+    let client = site.client();
+    let wait = |limit: &str| {
+        let lines = format!("GET hosts\nWaitTrigger: check\n{limit}");
+        kept_and_framed(lines)
+    };
+    for limit in ["", "WaitTimeout: 0\n", "WaitTimeout: 60000\n"] {
+        client.send(wait(limit));
+        client.read_response().expect(wait(limit));
+    }
+    site.hold_waits(true);
+    client.send(wait("WaitTimeout: 1\n"));
+    client.read_response().expect(wait("WaitTimeout: 1\n"));
+    client.send(wait(""));
+    site.await_stalled(1);
+    client.expect_silence(Duration::from_millis(20));
+    site.release();
+    client.read_response().expect(wait(""));
+    assert_eq!(site.happened("wait"), 5);
+}
+
+#[test]
+fn slow_and_hasty_answers_and_late_ends() {
+    let site = FakeSite::start();
+    let client = site.client();
+    site.next(Fault::SlowStart(40, Duration::from_millis(50)));
+    client.send(QUERY);
+    client.read_response().expect(QUERY);
+    assert_eq!(site.happened("slow-start"), 1);
+
+    site.next(Fault::Linger(Duration::from_millis(20)));
+    client.send(QUERY);
+    client.read_response().expect(QUERY);
+    assert!(client.at_end());
+    assert_eq!(site.happened("linger"), 1);
+
+    let client = site.client();
+    client.send(b"GET hasty\nColumns: a\n");
+    client.read_response().expect("hasty\n");
+    site.await_stalled(1);
+    client.send(b"\n");
+    site.release();
+    // What it had not read was the end of a request, and is the beginning of one now.
+    assert_eq!(client.read_to_end(), b"Invalid request method\n");
+    assert_eq!(site.happened("hasty-answer"), 1);
 }

@@ -7,10 +7,14 @@
 mod support;
 
 mod answers;
+mod command_failures;
 mod commands;
 mod fake_site;
 mod health;
 mod life;
+mod on_demand;
 mod pair;
 mod pool;
 mod query;
+mod regressions;
+mod waits;

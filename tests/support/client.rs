@@ -161,6 +161,11 @@ impl Client {
         self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Says that nothing more will be read, and leaves the connection open.
+    pub fn stop_reading(&self) {
+        self.stream.shutdown(Shutdown::Read);
+    }
+
     /// Closes the connection so that unread bytes do not matter.
     pub fn close(self) {}
 

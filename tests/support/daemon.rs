@@ -36,6 +36,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     needs_root: bool,
+    prelude: Option<String>,
 }
 
 /// The outcome of a run that ended by itself.
@@ -91,13 +92,28 @@ impl Builder {
         self
     }
 
+    /// Lets a shell run these commands first, such as `ulimit -n 40`, and then become the daemon.
+    pub fn under(mut self, prelude: &str) -> Builder {
+        self.prelude = Some(prelude.to_owned());
+        self
+    }
+
     /// The root that it will run on.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_liveproxyd"));
+        let program = env!("CARGO_BIN_EXE_liveproxyd");
+        let mut command = match &self.prelude {
+            None => Command::new(program),
+            Some(prelude) => {
+                let mut shell = Command::new("sh");
+                let script = format!("{prelude}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, program]);
+                shell
+            }
+        };
         if self.needs_root {
             command.arg("--root").arg(self.root.path());
         }
@@ -186,6 +202,7 @@ impl Daemon {
             arguments: Vec::new(),
             environment: Vec::new(),
             needs_root: true,
+            prelude: None,
         }
     }
 

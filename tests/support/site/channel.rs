@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::fault::{Fault, Place};
 use super::ledger::{Event, Ledger};
-use super::request::{Incoming, Reader, Request};
+use super::request::{HASTY, Incoming, Reader, Request};
 use crate::support::stream::{Glance, Stream};
 
 /// Pause between two pieces of a split answer: enough for a reader that waits for them.
@@ -19,6 +19,12 @@ const STALL_STEP: Duration = Duration::from_millis(5);
 
 /// What an incomplete request is answered before the close, as naemon does.
 const INCOMPLETE: &[u8] = b"Client connection terminated while request still incomplete\n";
+
+/// A wait query waits for nothing longer than this, unless waits are held.
+const SHORT_WAIT: Duration = Duration::from_millis(300);
+
+/// Number of pieces in which a slow start is written: a pace, not a pause.
+const SLOW_PIECES: u32 = 50;
 
 /// Size of one write of a large answer.
 const CHUNK: usize = 65_536;
@@ -69,6 +75,7 @@ impl Channel {
         match reader.next(&*self.stream, begun)? {
             Incoming::Get(request) => self.answer(&request),
             Incoming::Command(line) => self.obey(line),
+            Incoming::Hasty => self.answer_early(),
             Incoming::Unknown(_) => {
                 self.ledger.count("invalid-method");
                 self.write(b"Invalid request method\n")?;
@@ -85,14 +92,42 @@ impl Channel {
 
     fn obey(&self, line: String) -> io::Result<Then> {
         let refused = line.contains(REFUSED_COMMAND);
-        {
+        let fault = {
             let mut state = self.ledger.lock();
             state.commands.push(line);
             state.events.push(Event::Command(self.number));
+            state.next_commands.pop_front().unwrap_or(Fault::Nothing)
+        };
+        match fault {
+            Fault::Close(_) => {
+                self.ledger.count("close-after-command");
+                return Ok(Then::Close);
+            }
+            Fault::Reset(_) => {
+                self.ledger.count("reset-after-command");
+                self.stream.reset_on_close();
+                return Ok(Then::Close);
+            }
+            Fault::Stall(_) => {
+                self.ledger.count("stall-after-command");
+                self.stall(None)?;
+            }
+            _ => {}
         }
         if refused {
             self.write(format!("400: Unknown command '{REFUSED_COMMAND}'\n").as_bytes())?;
         }
+        Ok(Then::Keep)
+    }
+
+    /// Answers before the request is there, and reads nothing of it until released. What is read
+    /// then is the rest of it.
+    fn answer_early(&self) -> io::Result<Then> {
+        self.ledger.lock().events.push(Event::Request(self.number));
+        self.ledger.count("hasty-answer");
+        let body = format!("{HASTY}\n");
+        self.write(format!("200 {:11}\n{body}", body.len()).as_bytes())?;
+        self.stall(None)?;
         Ok(Then::Keep)
     }
 
@@ -123,6 +158,17 @@ impl Channel {
         if let Some(delay) = request.header("Test-Delay") {
             let delay = Duration::from_millis(delay.parse().unwrap());
             self.stall(Some(Instant::now() + delay))?;
+        }
+        if request.waits() {
+            self.ledger.count("wait");
+            let held = self.ledger.lock().holds_waits;
+            match request.wait_limit() {
+                Some(limit) if limit <= SHORT_WAIT || !held => {
+                    self.stall(Some(Instant::now() + limit.min(SHORT_WAIT)))?;
+                }
+                None if !held => self.stall(Some(Instant::now() + SHORT_WAIT))?,
+                _ => self.stall(None)?,
+            }
         }
         if request.header("Test-Hold") == Some("on") {
             self.ledger.count("hold");
@@ -168,6 +214,20 @@ impl Channel {
                     output.write(1)?;
                     std::thread::sleep(*pause);
                 }
+            }
+            Fault::SlowStart(count, time) => {
+                self.ledger.count(fault.name());
+                for _ in 0..SLOW_PIECES {
+                    output.write(*count as u64 / u64::from(SLOW_PIECES))?;
+                    std::thread::sleep(*time / SLOW_PIECES);
+                }
+                output.rest()?;
+            }
+            Fault::Linger(time) => {
+                output.rest()?;
+                self.stall(Some(Instant::now() + *time))?;
+                self.ledger.count(fault.name());
+                return Ok(Then::Close);
             }
             Fault::WrongLength(_) | Fault::Header(_) | Fault::Extra(_) => {
                 self.ledger.count(fault.name());

@@ -30,6 +30,10 @@ pub enum Fault {
     Split(Vec<usize>),
     /// The answer is written byte by byte with this pause between.
     Drip(Duration),
+    /// The first so many bytes are spread evenly over this time, the rest follows at once.
+    SlowStart(usize, Duration),
+    /// The right answer, and an orderly close this much later.
+    Linger(Duration),
     /// The header announces that many bytes more than follow, or fewer. The channel stays open.
     WrongLength(i64),
     /// These 16 bytes take the place of the header; the body follows, the channel stays open.
@@ -59,6 +63,8 @@ impl Fault {
             Fault::Reset(Place::AfterAnswer) => "reset-after-answer",
             Fault::Split(_) => "split",
             Fault::Drip(_) => "drip",
+            Fault::SlowStart(..) => "slow-start",
+            Fault::Linger(_) => "linger",
             Fault::WrongLength(_) => "wrong-length",
             Fault::Header(_) => "garbage-header",
             Fault::Extra(_) => "extra-bytes",

@@ -55,6 +55,10 @@ pub struct State {
     pub always: Option<Fault>,
     pub next_heartbeats: VecDeque<Fault>,
     pub all_heartbeats: Option<Fault>,
+    /// What goes wrong after a command was read, before what stands behind it is answered.
+    pub next_commands: VecDeque<Fault>,
+    /// Whether wait queries are held back until a release, and not only for a short time.
+    pub holds_waits: bool,
 }
 
 /// The shared handle.

@@ -152,6 +152,18 @@ impl FakeSite {
         self.ledger.lock().all_heartbeats = Some(fault);
     }
 
+    /// What happens after the next command was read, before the barrier behind it is answered: a
+    /// close, a reset or a stall, wherever its place is; several calls make a list.
+    pub fn next_command(&self, fault: Fault) {
+        self.ledger.lock().next_commands.push_back(fault);
+    }
+
+    /// Holds wait queries with a limit of more than 300 ms back until released; otherwise each is
+    /// answered after its limit, or after 300 ms.
+    pub fn hold_waits(&self, held: bool) {
+        self.ledger.lock().holds_waits = held;
+    }
+
     /// Answers everything rightly from now on; what has begun to go wrong goes on.
     pub fn behave(&self) {
         let mut state = self.ledger.lock();
@@ -159,6 +171,8 @@ impl FakeSite {
         state.always = None;
         state.next_heartbeats.clear();
         state.all_heartbeats = None;
+        state.next_commands.clear();
+        state.holds_waits = false;
     }
 
     /// Ends all stalls: what was held back is answered.
@@ -236,7 +250,8 @@ impl FakeSite {
     // What happened.
 
     /// How often a fault happened, by [`Fault::name`]; also `idle-text`, `idle-bytes`,
-    /// `idle-close`, `hold`, `invalid-method` and `incomplete-request`.
+    /// `idle-close`, `hold`, `wait`, `hasty-answer`, `invalid-method`, `incomplete-request`, and
+    /// `close-after-command` and its like.
     pub fn happened(&self, name: &str) -> usize {
         self.ledger.lock().happened.get(name).copied().unwrap_or(0)
     }

@@ -2,6 +2,10 @@
 //! It knows lines and the blank line, and nothing of answers.
 
 use std::io::{self, Read};
+use std::time::Duration;
+
+/// Who asks for this table is answered before the request is read to its end.
+pub const HASTY: &str = "hasty";
 
 /// Lines of a request with their ends, as received.
 type Lines = Vec<Vec<u8>>;
@@ -22,6 +26,8 @@ pub enum Incoming {
     Get(Request),
     /// A line `COMMAND ...`, without its end.
     Command(String),
+    /// The first line of a `GET` of the table [`HASTY`]; nothing behind it is read yet.
+    Hasty,
     /// A request of a verb that does not exist. Lines left over by an earlier request end so.
     Unknown(Vec<u8>),
     /// End of file inside a request, or a blank line without a request.
@@ -62,6 +68,18 @@ impl Request {
             (found == name).then_some(value.trim())
         });
         values.next_back()
+    }
+
+    /// Whether it asks to wait for something to happen.
+    pub fn waits(&self) -> bool {
+        let header = self.header("WaitTrigger").or(self.header("WaitCondition"));
+        header.is_some()
+    }
+
+    /// How long it wants to wait at most; nothing for one that would wait for ever.
+    pub fn wait_limit(&self) -> Option<Duration> {
+        let millis = self.header("WaitTimeout")?.parse().ok()?;
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Whether the response starts with the 16 bytes.
@@ -115,10 +133,20 @@ impl Reader {
             }
             // A line of blanks only, which `\r\n` is too, neither ends a request nor belongs to it.
             if !line.trim_ascii().is_empty() {
+                let is_first = self.lines.is_empty();
                 self.lines.push(line);
+                if is_first && self.asks_for_haste() {
+                    self.lines.clear();
+                    return Some(Incoming::Hasty);
+                }
             }
         }
         None
+    }
+
+    fn asks_for_haste(&self) -> bool {
+        let first = self.lines.first().map(|line| line.trim_ascii());
+        first.and_then(|line| line.strip_prefix(b"GET ")) == Some(HASTY.as_bytes())
     }
 
     fn cut_at_end(&mut self) -> Incoming {
