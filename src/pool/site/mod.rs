@@ -64,6 +64,7 @@ enum Condition {
 #[derive(Debug)]
 pub struct Site {
     settings: Settings,
+    /// By number; the last one is the probe.
     channels: Vec<Channel>,
     /// The idle channels, the longest idle first.
     idle: Vec<ChannelNo>,
@@ -83,6 +84,13 @@ pub struct Site {
     /// When the next connection is made only to see whether the site lives,
     /// where channels are opened on demand.
     next_probe: Instant,
+    /// Fewer channels than configured, and until when: the site accepts more
+    /// than it answers on.
+    cap: Option<(usize, Instant)>,
+    /// All channels are at work and silent, and the probe got no answer since.
+    mute: Option<Instant>,
+    /// No probe before this.
+    probe_after: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
     /// For each channel that has served nobody, when it was proved.
@@ -97,7 +105,7 @@ impl Site {
     /// A site of which nothing is known yet. `seed` sets its jitter apart from other sites'.
     pub fn new(settings: Settings, now: Instant, seed: u64) -> Self {
         Site {
-            channels: vec![Channel::Closed; usize::from(settings.channels)],
+            channels: vec![Channel::Closed; usize::from(settings.channels) + 1],
             idle: Vec::with_capacity(usize::from(settings.channels)),
             queue: Queue::new(settings.channel_timeout),
             condition: Condition::Starting,
@@ -108,6 +116,9 @@ impl Site {
             next_beat: now + settings.heartbeat.interval,
             next_open: now,
             next_probe: now,
+            cap: None,
+            mute: None,
+            probe_after: now,
             last_open: None,
             unused: vec![None; usize::from(settings.channels)],
             doubt: None,
@@ -118,6 +129,7 @@ impl Site {
 
     /// Takes in what has happened and puts what is to be done into `out`.
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
+        self.mute.take_if(|since| self.heard > *since);
         match input {
             Input::Arrived(query, kind) => self.arrived(query, kind, now, out),
             Input::Withdrawn(query) => self.queue.withdraw(query),
@@ -150,9 +162,15 @@ impl Site {
             .iter()
             .filter_map(Channel::deadline)
             .chain(
-                [idle, self.open_due(), self.queue.deadline()]
-                    .into_iter()
-                    .flatten(),
+                [
+                    idle,
+                    self.open_due(),
+                    self.probe_due(),
+                    self.cap.map(|(_, until)| until),
+                    self.queue.deadline(),
+                ]
+                .into_iter()
+                .flatten(),
             )
             .min()
     }
@@ -200,6 +218,12 @@ impl Site {
             }
             // It may outlast the trouble, if nobody waits for its end.
             out.push(Action::Hold(query, refusal));
+        } else if let Some(since) = self.mute
+            && errand != Errand::Command
+        {
+            let lasted = now.saturating_duration_since(since);
+            out.push(Action::Refuse(query, Refusal::Mute { lasted }));
+            return;
         }
         self.queue.push(query, errand, now);
     }
@@ -221,6 +245,12 @@ impl Site {
         if let Channel::Serving(serving) = was {
             self.lost_query(serving, &loss, owed, now, out);
         }
+        if channel == self.probe() {
+            // Not even a further connection is possible.
+            self.pause(now);
+            self.die(loss, now, out);
+            return;
+        }
         let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
         if was.is_coming() {
             self.attempt_failed(loss, now, out);
@@ -240,6 +270,8 @@ impl Site {
     /// told. Commands that were not written stay: they may outlast the trouble.
     fn die(&mut self, cause: Loss, now: Instant, out: &mut Vec<Action>) {
         self.doubt = None;
+        self.mute = None;
+        self.cap = None;
         self.idle.clear();
         self.health.forget();
         let died = self.state() != State::Dead;
@@ -298,6 +330,29 @@ impl Site {
         self.set(channel, Channel::Closed);
         match was {
             Channel::Closed | Channel::Idle { .. } => {}
+            Channel::Beating { since, until, .. } if channel == self.probe() => {
+                let loss = Loss::Missed(until.saturating_duration_since(since));
+                out.push(Action::Close(channel, loss));
+                self.fall_mute(now, out);
+            }
+            Channel::Opening { .. } if channel == self.probe() => {
+                out.push(Action::Close(channel, Loss::NoAnswer));
+                self.pause(now);
+                self.die(Loss::NoAnswer, now, out);
+            }
+            Channel::Beating {
+                since, first: true, ..
+            } if self.open_channels() > 0 => {
+                out.push(Action::Close(channel, Loss::NoAnswer));
+                if self.heard >= since {
+                    self.limit_channels(now, out);
+                } else if self.all_serve() {
+                    self.pause(now);
+                    self.fall_mute(now, out);
+                } else {
+                    self.attempt_failed(Loss::NoAnswer, now, out);
+                }
+            }
             Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
                 out.push(Action::Close(channel, Loss::NoAnswer));
                 self.attempt_failed(Loss::NoAnswer, now, out);
@@ -337,7 +392,10 @@ impl Site {
     /// Brings everything to rest that can move now. Called after each input.
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.serve(now, out);
+        self.cap.take_if(|(_, until)| *until <= now);
+        self.retire_surplus(now, out);
         self.open_if_due(now, out);
+        self.probe_if_due(now, out);
         let has_room = !self.idle.is_empty() || self.opens_on_demand();
         if let Condition::Busy = self.condition
             && has_room
@@ -363,7 +421,7 @@ impl Site {
     }
 
     fn beat(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        let timeout = self.health.timeout(self.settings.heartbeat.timeout);
+        let timeout = self.heartbeat_timeout();
         self.set(
             channel,
             Channel::Beating {
@@ -373,6 +431,11 @@ impl Site {
             },
         );
         out.push(Action::Beat(channel));
+    }
+
+    /// How long a heartbeat may take now.
+    fn heartbeat_timeout(&self) -> Duration {
+        self.health.timeout(self.settings.heartbeat.timeout)
     }
 
     /// The channel has just answered and is free.
@@ -455,8 +518,13 @@ impl Site {
                 || count(|c| matches!(c, Channel::Beating { first: false, .. })) > 0,
             "a command waits beside a free channel that nobody proves"
         );
+        let probe = self.channel(self.probe());
         assert!(
-            count(Channel::is_waiting) <= (self.channels.len() / 2).max(1),
+            probe == Channel::Closed || probe.is_coming(),
+            "the probe serves"
+        );
+        assert!(
+            count(Channel::is_waiting) <= usize::from(self.settings.channels / 2).max(1),
             "wait queries use more than their share"
         );
         if let Condition::Dead { .. } = self.condition {

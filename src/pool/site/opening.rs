@@ -2,7 +2,7 @@
 
 use super::{CONNECT_TIMEOUT, Condition, Site};
 use crate::pool::channel::Channel;
-use crate::pool::{Action, ChannelNo, Core, Loss};
+use crate::pool::{Action, ChannelNo, Core, Loss, Refusal};
 use std::time::{Duration, Instant};
 
 /// Least time between two attempts: xinetd shuts a port for everybody that is
@@ -26,6 +26,13 @@ const ICINGA2_KEPT: Duration = Duration::from_secs(5);
 /// How often a connection is made to see whether Icinga 2 lives, while there is none.
 const ICINGA2_PROBE: Duration = Duration::from_secs(30);
 
+/// Where a site has answered on fewer channels than it accepts, the full number
+/// is tried again after this.
+const CAP_LASTS: Duration = Duration::from_secs(600);
+
+/// Channels that are left to others where a site's worker threads are used up.
+const LEFT_TO_OTHERS: usize = 2;
+
 impl Site {
     pub(super) fn connected(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
         let Channel::Opening { until } = self.channel(channel) else {
@@ -38,6 +45,10 @@ impl Site {
             self.rest(channel, now);
             return;
         }
+        let until = match channel == self.probe() {
+            true => now + self.heartbeat_timeout(),
+            false => until,
+        };
         self.set(
             channel,
             Channel::Beating {
@@ -65,6 +76,11 @@ impl Site {
             out.push(Action::Adapt(core));
         }
         self.health.observe(now.saturating_duration_since(since));
+        if channel == self.probe() {
+            // A slow query is no illness: nothing follows from that.
+            self.retire(channel, now, out);
+            return;
+        }
         self.rest(channel, now);
         if first {
             self.doubt = None;
@@ -94,10 +110,86 @@ impl Site {
 
     pub(super) fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
         self.pause(now);
-        if self.open_channels() == 0 {
+        // Where all others are at work and silent, this was as good as a probe.
+        let silence = self.settings.heartbeat.interval + self.heartbeat_timeout();
+        let silent = self.all_serve() && now >= self.heard + silence;
+        if self.open_channels() == 0 || silent {
             self.die(loss, now, out);
         } else {
             self.doubt = Some(loss);
+        }
+    }
+
+    /// Whether every channel that is open is at work.
+    pub(super) fn all_serve(&self) -> bool {
+        let serves = |c: &Channel| !c.is_open() || matches!(c, Channel::Serving(_));
+        self.channels.iter().all(serves)
+    }
+
+    /// The number of the connection that is made beside the channels, when
+    /// all of them are at work and silent.
+    pub(super) fn probe(&self) -> ChannelNo {
+        ChannelNo(self.settings.channels)
+    }
+
+    /// When the probe is due; nothing while a channel could tell more.
+    pub(super) fn probe_due(&self) -> Option<Instant> {
+        let (_, channels) = self.channels.split_last()?;
+        let all_busy = channels.iter().all(|c| matches!(c, Channel::Serving(_)));
+        let is_out = self.channel(self.probe()) != Channel::Closed;
+        if !all_busy || is_out || !self.is_well() || self.opens_on_demand() {
+            return None;
+        }
+        let silent = self.heard + self.settings.heartbeat.interval + self.heartbeat_timeout();
+        Some(silent.max(self.probe_after))
+    }
+
+    pub(super) fn probe_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.probe_due().is_some_and(|due| due <= now) {
+            self.probe_after = now + self.settings.connect_retry;
+            self.open(self.probe(), now, out);
+        }
+    }
+
+    /// The site accepts connections and answers none: it may still be at work
+    /// on what it was asked, but nobody else is to wait for it.
+    pub(super) fn fall_mute(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.probe_after = now + self.settings.connect_retry;
+        let since = *self.mute.get_or_insert(now);
+        let lasted = now.saturating_duration_since(since);
+        for query in self.queue.drain_queries() {
+            out.push(Action::Refuse(query, Refusal::Mute { lasted }));
+        }
+        if let Condition::Ready = self.condition {
+            self.change(Condition::Busy, now, out);
+        }
+    }
+
+    /// The site accepts one more channel and does not answer on it, although it
+    /// answers on the others: its worker threads are used up.
+    pub(super) fn limit_channels(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let cap = self.open_channels().saturating_sub(LEFT_TO_OTHERS).max(1);
+        self.cap = Some((cap, now + CAP_LASTS));
+        out.push(Action::Limit(cap));
+    }
+
+    /// How many channels are to be kept.
+    fn wanted(&self) -> usize {
+        let configured = usize::from(self.settings.channels);
+        self.cap.map_or(configured, |(cap, _)| cap.min(configured))
+    }
+
+    /// How many channels there are or are being opened.
+    fn taken(&self) -> usize {
+        let channels = self.channels.split_last().map_or(&[][..], |(_, rest)| rest);
+        channels.iter().filter(|c| **c != Channel::Closed).count()
+    }
+
+    pub(super) fn retire_surplus(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while self.taken() > self.wanted()
+            && let Some(channel) = self.idle.first().copied()
+        {
+            self.retire(channel, now, out);
         }
     }
 
@@ -109,17 +201,20 @@ impl Site {
         let Some(channel) = closed.map(|index| ChannelNo(index as u8)) else {
             return;
         };
+        self.open(channel, now, out);
+    }
+
+    fn open(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
         let until = now + CONNECT_TIMEOUT;
         self.set(channel, Channel::Opening { until });
         self.last_open = Some(now);
-        self.next_open = now + OPEN_SPACING;
+        self.next_open = self.next_open.max(now + OPEN_SPACING);
         out.push(Action::Open(channel));
     }
 
     /// When one more channel is to be opened, one after another; nothing if none is wanted.
     pub(super) fn open_due(&self) -> Option<Instant> {
-        let is_full = !self.channels.contains(&Channel::Closed);
-        if is_full || self.channels.iter().any(Channel::is_coming) {
+        if self.taken() >= self.wanted() || self.channels.iter().any(Channel::is_coming) {
             return None;
         }
         if !self.is_well() {

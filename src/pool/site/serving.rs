@@ -174,7 +174,7 @@ impl Site {
 
     /// Whether one more wait query may have a channel: they get half of them.
     pub(super) fn may_wait(&self) -> bool {
-        let share = (self.channels.len() / 2).max(1);
+        let share = usize::from(self.settings.channels / 2).max(1);
         self.channels.iter().filter(|c| c.is_waiting()).count() < share
     }
 
