@@ -141,7 +141,15 @@ impl World {
     fn carry_out(&mut self, action: &Action) {
         match action {
             Action::Open(no) => {
-                assert!(no.0 < self.settings.channels, "too many channels");
+                assert!(no.0 <= self.settings.channels, "too many channels");
+                let serving = |no: u8| matches!(self.channels.get(&no), Some(Channel::Serving(_)));
+                if no.0 == self.settings.channels {
+                    assert!(
+                        (0..no.0).all(serving),
+                        "probed beside a channel that could tell"
+                    );
+                    self.note("probe");
+                }
                 let before = self.channels.insert(no.0, Channel::Opening);
                 assert_eq!(before, None, "opened over an open channel");
                 if let Some(last) = self.last_open {
@@ -183,6 +191,10 @@ impl World {
                 if let Channel::Serving(query) = was {
                     assert!(!self.owed.contains_key(&query), "closed under a query");
                 }
+            }
+            Action::Limit(channels) => {
+                assert!(*channels >= 1);
+                self.note("limit");
             }
             Action::Adapt(core) => assert!(self.on_demand() && *core == self.core),
             Action::Tell(change) => {
@@ -294,6 +306,10 @@ impl World {
                     "timed out too early"
                 );
                 self.note("timed out");
+            }
+            Refusal::Mute { .. } => {
+                assert_ne!(owed.kind, Kind::Command);
+                self.note("mute");
             }
             Refusal::LostTwice => {
                 assert_eq!(owed.assignments, 2);
@@ -576,6 +592,9 @@ fn the_pool_keeps_its_promises_through_random_events() {
         "held",
         "put back",
         "unknown",
+        "probe",
+        "mute",
+        "limit",
     ] {
         assert!(
             seen.get(what).is_some_and(|times| *times > 30),

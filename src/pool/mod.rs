@@ -127,6 +127,8 @@ pub enum Action {
     Refuse(QueryId, Refusal),
     /// Close the channel; it is forgotten here.
     Close(ChannelNo, Loss),
+    /// So many channels are kept for a while, the site does not answer on more. Only for the log.
+    Limit(usize),
     /// From now on the channels are opened as this core needs it. Only for the log.
     Adapt(Core),
     /// The site's state has changed.

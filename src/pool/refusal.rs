@@ -27,6 +27,12 @@ pub enum Refusal {
         /// How long the client waited.
         waited: Duration,
     },
+    /// All channels are at work, nothing comes on any of them, and a further
+    /// connection gets no answer either.
+    Mute {
+        /// For how long.
+        lasted: Duration,
+    },
     /// The response was not there in time.
     TimedOut {
         /// The limit.
@@ -75,6 +81,10 @@ impl Refusal {
                 "All {channels} channels busy, timeout waiting for free channel. (site {site}, waited {:.1} s)",
                 waited.as_secs_f64()
             ),
+            Refusal::Mute { lasted } => {
+                let lasted = lasted.as_secs();
+                format!("Site {site} does not answer a heartbeat (for {lasted} s)")
+            }
             Refusal::TimedOut { limit } => {
                 format!("Site {site} did not answer within {} s", seconds(*limit))
             }

@@ -13,6 +13,7 @@ use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
 use mio::net::UnixStream;
+use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -45,11 +46,14 @@ impl Reactor {
             match entry.listener.accept() {
                 Ok(Some(socket)) => {
                     self.accepts_again(site);
-                    self.let_in(site, socket);
+                    self.let_in(site, socket, false);
                 }
                 Ok(None) => return self.accepts_again(site),
                 // The event is spent and will not be told again.
-                Err(error) => return self.accept_later(site, &error),
+                Err(error) => {
+                    self.accept_later(site, &error);
+                    return self.turn_one_away(site);
+                }
             }
         }
         self.ready.push_back(Who::Listener(site));
@@ -66,6 +70,20 @@ impl Reactor {
             let at = self.now + ACCEPT_PAUSE;
             self.timers
                 .arm(Who::Listener(site), &mut entry.pause, Some(at));
+        }
+    }
+
+    /// A descriptor is kept for this: the next client is told instead of left waiting.
+    fn turn_one_away(&mut self, site: SiteId) {
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let Some(spare) = self.spare.take() else {
+            return;
+        };
+        drop(spare);
+        if let Ok(Some(socket)) = entry.listener.accept() {
+            self.let_in(site, socket, true);
         }
     }
 
@@ -90,7 +108,8 @@ impl Reactor {
         }
     }
 
-    fn let_in(&mut self, site: SiteId, socket: UnixStream) {
+    /// Takes a client in; `is_last`: there is no descriptor for another one.
+    fn let_in(&mut self, site: SiteId, socket: UnixStream, is_last: bool) {
         let Some(entry) = self.sites.get_mut(site) else {
             return;
         };
@@ -101,7 +120,8 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(site) else {
             return;
         };
-        let full = entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
+        let full =
+            is_last || entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
         if full && self.turned_away >= MOST_TURNED_AWAY {
             return;
         }
@@ -536,5 +556,8 @@ impl Reactor {
         }
         log::trace!("client of {}: closed: {why}", self.site_name(client.site));
         client.stream.close(self.poll.registry());
+        if self.spare.is_none() {
+            self.spare = File::open("/dev/null").ok();
+        }
     }
 }

@@ -28,6 +28,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -108,6 +109,8 @@ pub struct Reactor {
     /// Channels that wait for memory, first come first served.
     short_of_memory: VecDeque<ChannelId>,
     limits: Limits,
+    /// A descriptor to be given up when there are no others.
+    spare: Option<File>,
     /// Clients over a limit that are being told so.
     turned_away: usize,
     scratch: Box<[u8]>,
@@ -143,6 +146,7 @@ impl Reactor {
             responses: Budget::new(limits.response_buffer),
             short_of_memory: VecDeque::new(),
             limits,
+            spare: File::open("/dev/null").ok(),
             turned_away: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             now: Instant::now(),

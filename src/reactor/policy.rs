@@ -58,6 +58,10 @@ impl Reactor {
                     self.close_channel(id, &loss);
                 }
             }
+            Action::Limit(channels) => log::warn!(
+                "site {}: it accepts more channels than it answers on; it gets {channels} for now",
+                self.site_name(site)
+            ),
             Action::Adapt(core) => match core {
                 Core::Icinga2 => log::info!(
                     "site {}: runs Icinga 2: channels are opened only while there are queries",

@@ -112,7 +112,8 @@ impl Reactor {
     /// Serves `config` at `path`.
     pub fn add_site(&mut self, config: SiteConfig, path: &Path, access: Access) -> io::Result<()> {
         let settings = Settings::from(&config);
-        let channels = usize::from(settings.channels);
+        // One more than the pool has: the probe.
+        let channels = usize::from(settings.channels) + 1;
         let seed = config
             .name
             .bytes()

@@ -1,9 +1,12 @@
 //! One site: its channels' states, its waiting queries, its health. The only
 //! place where any of these changes. Must not know what a channel is made of.
 
-use super::channel::{Channel, Serving};
+mod opening;
+mod serving;
+
+use super::channel::Channel;
 use super::health::Health;
-use super::queue::{Queue, Retry, Waiting};
+use super::queue::{Queue, Waiting};
 use super::{Action, Change, ChannelNo, Core, Errand, Input, Loss, Owed, Refusal, State};
 use crate::config::{Heartbeat, SiteConfig};
 use crate::ids::QueryId;
@@ -14,45 +17,9 @@ use std::time::{Duration, Instant};
 /// first heartbeat, over all addresses of the site.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Least time between two attempts: xinetd shuts a port for everybody that is
-/// asked more than 100 times a second (`cps = 100 3`).
-const OPEN_SPACING: Duration = Duration::from_millis(20);
-
-/// The cores close a connection that was idle for 300 s; one that has been
-/// idle for this long is proved before.
-const LONGEST_IDLE: Duration = Duration::from_secs(240);
-
-/// After so long a time in good health, earlier failures no longer count.
-const RECOVERY: Duration = Duration::from_secs(60);
-
-/// A channel that has answered within this time is taken to be alive. On
-/// another one a command could vanish without a trace: a write to a connection
-/// that the site has just closed succeeds.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// A channel that ends so soon after its first heartbeat, having served
 /// nobody, was none.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
-
-/// A wait query without a time limit lives no longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
-
-/// Where there is only one channel, a wait query may hold it no longer than this.
-const WAIT_ON_ONLY_CHANNEL: Duration = Duration::from_secs(5);
-
-/// What is asked of a site for a client that no longer wants to wait: the
-/// smallest limit that is not "for ever".
-const GLANCE: Duration = Duration::from_millis(1);
-
-/// Icinga 2 answers Livestatus from the threads that run its checks, twice its
-/// cores; each connection that stays open takes one away for good.
-const ICINGA2_CHANNELS: usize = 2;
-
-/// How long a channel to Icinga 2 is kept after its last query.
-const ICINGA2_KEPT: Duration = Duration::from_secs(5);
-
-/// How often a connection is made to see whether Icinga 2 lives, while there is none.
-const ICINGA2_PROBE: Duration = Duration::from_secs(30);
 
 /// The settings that the policy goes by.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +64,7 @@ enum Condition {
 #[derive(Debug)]
 pub struct Site {
     settings: Settings,
+    /// By number; the last one is the probe.
     channels: Vec<Channel>,
     /// The idle channels, the longest idle first.
     idle: Vec<ChannelNo>,
@@ -116,6 +84,13 @@ pub struct Site {
     /// When the next connection is made only to see whether the site lives,
     /// where channels are opened on demand.
     next_probe: Instant,
+    /// Fewer channels than configured, and until when: the site accepts more
+    /// than it answers on.
+    cap: Option<(usize, Instant)>,
+    /// All channels are at work and silent, and the probe got no answer since.
+    mute: Option<Instant>,
+    /// No probe before this.
+    probe_after: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
     /// For each channel that has served nobody, when it was proved.
@@ -130,7 +105,7 @@ impl Site {
     /// A site of which nothing is known yet. `seed` sets its jitter apart from other sites'.
     pub fn new(settings: Settings, now: Instant, seed: u64) -> Self {
         Site {
-            channels: vec![Channel::Closed; usize::from(settings.channels)],
+            channels: vec![Channel::Closed; usize::from(settings.channels) + 1],
             idle: Vec::with_capacity(usize::from(settings.channels)),
             queue: Queue::new(settings.channel_timeout),
             condition: Condition::Starting,
@@ -141,6 +116,9 @@ impl Site {
             next_beat: now + settings.heartbeat.interval,
             next_open: now,
             next_probe: now,
+            cap: None,
+            mute: None,
+            probe_after: now,
             last_open: None,
             unused: vec![None; usize::from(settings.channels)],
             doubt: None,
@@ -151,6 +129,7 @@ impl Site {
 
     /// Takes in what has happened and puts what is to be done into `out`.
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
+        self.mute.take_if(|since| self.heard > *since);
         match input {
             Input::Arrived(query, kind) => self.arrived(query, kind, now, out),
             Input::Withdrawn(query) => self.queue.withdraw(query),
@@ -183,9 +162,15 @@ impl Site {
             .iter()
             .filter_map(Channel::deadline)
             .chain(
-                [idle, self.open_due(), self.queue.deadline()]
-                    .into_iter()
-                    .flatten(),
+                [
+                    idle,
+                    self.open_due(),
+                    self.probe_due(),
+                    self.cap.map(|(_, until)| until),
+                    self.queue.deadline(),
+                ]
+                .into_iter()
+                .flatten(),
             )
             .min()
     }
@@ -233,59 +218,14 @@ impl Site {
             }
             // It may outlast the trouble, if nobody waits for its end.
             out.push(Action::Hold(query, refusal));
+        } else if let Some(since) = self.mute
+            && errand != Errand::Command
+        {
+            let lasted = now.saturating_duration_since(since);
+            out.push(Action::Refuse(query, Refusal::Mute { lasted }));
+            return;
         }
         self.queue.push(query, errand, now);
-    }
-
-    fn connected(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        let Channel::Opening { until } = self.channel(channel) else {
-            return;
-        };
-        let wanted = self.queue.len() > 0 && !self.queue.has_commands();
-        if self.is_well() && self.opens_on_demand() && wanted {
-            // The query that it was opened for is proof enough.
-            self.doubt = None;
-            self.rest(channel, now);
-            return;
-        }
-        self.set(
-            channel,
-            Channel::Beating {
-                since: now,
-                until,
-                first: true,
-            },
-        );
-        out.push(Action::Beat(channel));
-    }
-
-    fn beaten(&mut self, channel: ChannelNo, core: Core, now: Instant, out: &mut Vec<Action>) {
-        let Channel::Beating { since, first, .. } = self.channel(channel) else {
-            return;
-        };
-        let is_news = self.core.replace(core) != Some(core);
-        if is_news && self.opens_on_demand() {
-            self.queue.end_waiting_line();
-            out.push(Action::Adapt(core));
-        }
-        self.health.observe(now.saturating_duration_since(since));
-        self.rest(channel, now);
-        if first {
-            self.doubt = None;
-            if let Some(unused) = self.unused.get_mut(channel.index()) {
-                *unused = Some(now);
-            }
-            if !self.is_well() {
-                self.next_beat = now + self.settings.heartbeat.interval;
-                self.risen = now;
-                self.change(Condition::Ready, now, out);
-            }
-        }
-        self.serve(now, out);
-        if self.opens_on_demand() && self.idle.contains(&channel) {
-            // It was opened only to see whether the site lives.
-            self.retire(channel, now, out);
-        }
     }
 
     fn lost(
@@ -305,6 +245,12 @@ impl Site {
         if let Channel::Serving(serving) = was {
             self.lost_query(serving, &loss, owed, now, out);
         }
+        if channel == self.probe() {
+            // Not even a further connection is possible.
+            self.pause(now);
+            self.die(loss, now, out);
+            return;
+        }
         let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
         if was.is_coming() {
             self.attempt_failed(loss, now, out);
@@ -320,70 +266,12 @@ impl Site {
         }
     }
 
-    fn lost_query(
-        &mut self,
-        serving: Serving,
-        loss: &Loss,
-        owed: Owed,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
-        let Serving { query, errand, .. } = serving;
-        let refusal = match (owed, errand) {
-            (Owed::Nothing, _) => return,
-            (Owed::Unknown, _) => Refusal::MayHaveBeenDelivered(loss.clone()),
-            (Owed::All, Errand::Command) => {
-                self.queue.put_back(Waiting {
-                    query,
-                    errand,
-                    since: serving.since,
-                    until: serving.until,
-                    ticket: serving.ticket,
-                });
-                return;
-            }
-            (Owed::All, _) if loss.may_retry() && !serving.again => {
-                // A wait that was interrupted ends with the present state: it
-                // must not push in before the other waits, nor behind them.
-                let errand = match errand {
-                    Errand::Wait(_) => Errand::Glance,
-                    errand => errand,
-                };
-                self.queue.push_retry(Retry {
-                    query,
-                    errand,
-                    lost: now,
-                    deadline: serving.deadline,
-                    ticket: serving.ticket,
-                });
-                return;
-            }
-            (Owed::All, _) => Refusal::lost(loss),
-        };
-        out.push(Action::Refuse(query, refusal));
-    }
-
-    /// Something has failed that is not to be tried again at once.
-    fn pause(&mut self, now: Instant) {
-        if self.is_well() && now.saturating_duration_since(self.risen) >= RECOVERY {
-            self.health.recovered();
-        }
-        self.next_open = now + self.health.pause(self.settings.connect_retry);
-    }
-
-    fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
-        self.pause(now);
-        if self.open_channels() == 0 {
-            self.die(loss, now, out);
-        } else {
-            self.doubt = Some(loss);
-        }
-    }
-
     /// The site is dead: no channel of it is kept, and everyone who waits is
     /// told. Commands that were not written stay: they may outlast the trouble.
     fn die(&mut self, cause: Loss, now: Instant, out: &mut Vec<Action>) {
         self.doubt = None;
+        self.mute = None;
+        self.cap = None;
         self.idle.clear();
         self.health.forget();
         let died = self.state() != State::Dead;
@@ -442,6 +330,29 @@ impl Site {
         self.set(channel, Channel::Closed);
         match was {
             Channel::Closed | Channel::Idle { .. } => {}
+            Channel::Beating { since, until, .. } if channel == self.probe() => {
+                let loss = Loss::Missed(until.saturating_duration_since(since));
+                out.push(Action::Close(channel, loss));
+                self.fall_mute(now, out);
+            }
+            Channel::Opening { .. } if channel == self.probe() => {
+                out.push(Action::Close(channel, Loss::NoAnswer));
+                self.pause(now);
+                self.die(Loss::NoAnswer, now, out);
+            }
+            Channel::Beating {
+                since, first: true, ..
+            } if self.open_channels() > 0 => {
+                out.push(Action::Close(channel, Loss::NoAnswer));
+                if self.heard >= since {
+                    self.limit_channels(now, out);
+                } else if self.all_serve() {
+                    self.pause(now);
+                    self.fall_mute(now, out);
+                } else {
+                    self.attempt_failed(Loss::NoAnswer, now, out);
+                }
+            }
             Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
                 out.push(Action::Close(channel, Loss::NoAnswer));
                 self.attempt_failed(Loss::NoAnswer, now, out);
@@ -481,7 +392,10 @@ impl Site {
     /// Brings everything to rest that can move now. Called after each input.
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.serve(now, out);
+        self.cap.take_if(|(_, until)| *until <= now);
+        self.retire_surplus(now, out);
         self.open_if_due(now, out);
+        self.probe_if_due(now, out);
         let has_room = !self.idle.is_empty() || self.opens_on_demand();
         if let Condition::Busy = self.condition
             && has_room
@@ -502,182 +416,12 @@ impl Site {
         }
     }
 
-    /// Free channels go to those who wait. The one used last is taken first:
-    /// it is the surest to be alive, and the others show by idling that they are too many.
-    fn serve(&mut self, now: Instant, out: &mut Vec<Action>) {
-        self.serve_retries(now, out);
-        while let Some(channel) = self.idle.last().copied()
-            && let Some(waiting) = self.queue.pop(self.is_fresh(channel, now))
-        {
-            self.serve_first_time(waiting, now, out);
-        }
-        if self.queue.has_commands() {
-            self.prove_one(now, out);
-        }
-        while !self.idle.is_empty()
-            && self.may_wait()
-            && let Some(waiting) = self.queue.pop_wait()
-        {
-            self.serve_first_time(waiting, now, out);
-        }
-    }
-
-    fn serve_retries(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while let Some(retry) = self.queue.first_retry()
-            && let Some(channel) = self.idle.last().copied()
-        {
-            let answered = match self.channel(channel) {
-                Channel::Idle { since } => since,
-                _ => retry.lost,
-            };
-            if answered <= retry.lost {
-                self.prove_one(now, out);
-                return;
-            }
-            self.queue.pop_retry();
-            self.assign(
-                Serving {
-                    query: retry.query,
-                    errand: retry.errand,
-                    deadline: retry.deadline,
-                    since: retry.lost,
-                    until: retry.deadline,
-                    ticket: retry.ticket,
-                    again: true,
-                },
-                out,
-            );
-        }
-    }
-
-    /// Somebody waits for a channel that is certain to be alive: the next idle
-    /// one has to show that it is, unless one is showing it already.
-    fn prove_one(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let is_beating = |c: &Channel| matches!(c, Channel::Beating { first: false, .. });
-        if !self.channels.iter().any(is_beating)
-            && let Some(channel) = self.idle.pop()
-        {
-            self.beat(channel, now, out);
-        }
-    }
-
-    fn is_fresh(&self, channel: ChannelNo, now: Instant) -> bool {
-        matches!(self.channel(channel), Channel::Idle { since } if now < since + FRESH)
-    }
-
-    fn serve_first_time(&mut self, waiting: Waiting, now: Instant, out: &mut Vec<Action>) {
-        self.assign(
-            Serving {
-                query: waiting.query,
-                errand: waiting.errand,
-                deadline: now + self.life(waiting.errand),
-                since: waiting.since,
-                until: waiting.until,
-                ticket: waiting.ticket,
-                again: false,
-            },
-            out,
-        );
-    }
-
-    fn assign(&mut self, serving: Serving, out: &mut Vec<Action>) {
-        let Some(channel) = self.idle.pop() else {
-            return;
-        };
-        if let Some(unused) = self.unused.get_mut(channel.index()) {
-            *unused = None;
-        }
-        self.set(channel, Channel::Serving(serving));
-        out.push(Action::Assign {
-            query: serving.query,
-            channel,
-            deadline: serving.deadline,
-            wait: self.wait_limit(serving.errand),
-        });
-    }
-
-    /// How long a query may live once it has a channel.
-    fn life(&self, errand: Errand) -> Duration {
-        match errand {
-            Errand::Get | Errand::Glance | Errand::Command => self.settings.query_timeout,
-            Errand::Wait(asked) => match self.wait_limit(errand).or(asked) {
-                Some(limit) => limit.saturating_add(self.settings.query_timeout),
-                None => LONGEST_WAIT,
-            },
-        }
-    }
-
-    /// The time limit for waiting that is sent instead of the client's own.
-    fn wait_limit(&self, errand: Errand) -> Option<Duration> {
-        match errand {
-            Errand::Get | Errand::Command => None,
-            Errand::Glance => Some(GLANCE),
-            Errand::Wait(asked) => {
-                let is_long = asked.is_none_or(|asked| asked > WAIT_ON_ONLY_CHANNEL);
-                (self.settings.channels == 1 && is_long).then_some(WAIT_ON_ONLY_CHANNEL)
-            }
-        }
-    }
-
-    /// Whether one more wait query may have a channel: they get half of them.
-    fn may_wait(&self) -> bool {
-        let share = (self.channels.len() / 2).max(1);
-        self.channels.iter().filter(|c| c.is_waiting()).count() < share
-    }
-
-    fn open_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if self.open_due().is_none_or(|due| now < due) {
-            return;
-        }
-        let closed = self.channels.iter().position(|c| *c == Channel::Closed);
-        let Some(channel) = closed.map(|index| ChannelNo(index as u8)) else {
-            return;
-        };
-        let until = now + CONNECT_TIMEOUT;
-        self.set(channel, Channel::Opening { until });
-        self.last_open = Some(now);
-        self.next_open = now + OPEN_SPACING;
-        out.push(Action::Open(channel));
-    }
-
-    /// When one more channel is to be opened, one after another; nothing if none is wanted.
-    fn open_due(&self) -> Option<Instant> {
-        let is_full = !self.channels.contains(&Channel::Closed);
-        if is_full || self.channels.iter().any(Channel::is_coming) {
-            return None;
-        }
-        if !self.is_well() {
-            return Some(self.next_open);
-        }
-        if !self.opens_on_demand() {
-            return Some(self.next_open);
-        }
-        match (self.open_channels(), self.queue.len()) {
-            (0, 0) => Some(self.next_open.max(self.next_probe)),
-            (_, 0) => None,
-            (open, _) => (open < ICINGA2_CHANNELS).then_some(self.next_open),
-        }
-    }
-
-    /// Whether the site's core is hurt by connections that are merely kept.
-    fn opens_on_demand(&self) -> bool {
-        self.settings.adapts && self.core == Some(Core::Icinga2)
-    }
-
-    /// The channel is not needed at present.
-    fn retire(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        self.set(channel, Channel::Closed);
-        self.idle.retain(|idle| *idle != channel);
-        self.next_probe = now + ICINGA2_PROBE;
-        out.push(Action::Close(channel, Loss::NotNeeded));
-    }
-
     fn is_well(&self) -> bool {
         matches!(self.condition, Condition::Ready | Condition::Busy)
     }
 
     fn beat(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        let timeout = self.health.timeout(self.settings.heartbeat.timeout);
+        let timeout = self.heartbeat_timeout();
         self.set(
             channel,
             Channel::Beating {
@@ -689,18 +433,15 @@ impl Site {
         out.push(Action::Beat(channel));
     }
 
+    /// How long a heartbeat may take now.
+    fn heartbeat_timeout(&self) -> Duration {
+        self.health.timeout(self.settings.heartbeat.timeout)
+    }
+
     /// The channel has just answered and is free.
     fn rest(&mut self, channel: ChannelNo, now: Instant) {
         self.set(channel, Channel::Idle { since: now });
         self.idle.push(channel);
-    }
-
-    /// When something is to be done about the channel that is idle longest.
-    fn idle_ends(&self, since: Instant) -> Instant {
-        match self.opens_on_demand() {
-            true => since + ICINGA2_KEPT,
-            false => self.next_beat.min(since + LONGEST_IDLE),
-        }
     }
 
     fn longest_idle(&self) -> Option<Instant> {
@@ -777,8 +518,13 @@ impl Site {
                 || count(|c| matches!(c, Channel::Beating { first: false, .. })) > 0,
             "a command waits beside a free channel that nobody proves"
         );
+        let probe = self.channel(self.probe());
         assert!(
-            count(Channel::is_waiting) <= (self.channels.len() / 2).max(1),
+            probe == Channel::Closed || probe.is_coming(),
+            "the probe serves"
+        );
+        assert!(
+            count(Channel::is_waiting) <= usize::from(self.settings.channels / 2).max(1),
             "wait queries use more than their share"
         );
         if let Condition::Dead { .. } = self.condition {

@@ -1,0 +1,253 @@
+//! How many channels a site gets and when one is opened or given up.
+
+use super::{CONNECT_TIMEOUT, Condition, Site};
+use crate::pool::channel::Channel;
+use crate::pool::{Action, ChannelNo, Core, Loss, Refusal};
+use std::time::{Duration, Instant};
+
+/// Least time between two attempts: xinetd shuts a port for everybody that is
+/// asked more than 100 times a second (`cps = 100 3`).
+const OPEN_SPACING: Duration = Duration::from_millis(20);
+
+/// The cores close a connection that was idle for 300 s; one that has been
+/// idle for this long is proved before.
+const LONGEST_IDLE: Duration = Duration::from_secs(240);
+
+/// After so long a time in good health, earlier failures no longer count.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// Icinga 2 answers Livestatus from the threads that run its checks, twice its
+/// cores; each connection that stays open takes one away for good.
+const ICINGA2_CHANNELS: usize = 2;
+
+/// How long a channel to Icinga 2 is kept after its last query.
+const ICINGA2_KEPT: Duration = Duration::from_secs(5);
+
+/// How often a connection is made to see whether Icinga 2 lives, while there is none.
+const ICINGA2_PROBE: Duration = Duration::from_secs(30);
+
+/// Where a site has answered on fewer channels than it accepts, the full number
+/// is tried again after this.
+const CAP_LASTS: Duration = Duration::from_secs(600);
+
+/// Channels that are left to others where a site's worker threads are used up.
+const LEFT_TO_OTHERS: usize = 2;
+
+impl Site {
+    pub(super) fn connected(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
+        let Channel::Opening { until } = self.channel(channel) else {
+            return;
+        };
+        let wanted = self.queue.len() > 0 && !self.queue.has_commands();
+        if self.is_well() && self.opens_on_demand() && wanted {
+            // The query that it was opened for is proof enough.
+            self.doubt = None;
+            self.rest(channel, now);
+            return;
+        }
+        let until = match channel == self.probe() {
+            true => now + self.heartbeat_timeout(),
+            false => until,
+        };
+        self.set(
+            channel,
+            Channel::Beating {
+                since: now,
+                until,
+                first: true,
+            },
+        );
+        out.push(Action::Beat(channel));
+    }
+
+    pub(super) fn beaten(
+        &mut self,
+        channel: ChannelNo,
+        core: Core,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Channel::Beating { since, first, .. } = self.channel(channel) else {
+            return;
+        };
+        let is_news = self.core.replace(core) != Some(core);
+        if is_news && self.opens_on_demand() {
+            self.queue.end_waiting_line();
+            out.push(Action::Adapt(core));
+        }
+        self.health.observe(now.saturating_duration_since(since));
+        if channel == self.probe() {
+            // A slow query is no illness: nothing follows from that.
+            self.retire(channel, now, out);
+            return;
+        }
+        self.rest(channel, now);
+        if first {
+            self.doubt = None;
+            if let Some(unused) = self.unused.get_mut(channel.index()) {
+                *unused = Some(now);
+            }
+            if !self.is_well() {
+                self.next_beat = now + self.settings.heartbeat.interval;
+                self.risen = now;
+                self.change(Condition::Ready, now, out);
+            }
+        }
+        self.serve(now, out);
+        if self.opens_on_demand() && self.idle.contains(&channel) {
+            // It was opened only to see whether the site lives.
+            self.retire(channel, now, out);
+        }
+    }
+
+    /// Something has failed that is not to be tried again at once.
+    pub(super) fn pause(&mut self, now: Instant) {
+        if self.is_well() && now.saturating_duration_since(self.risen) >= RECOVERY {
+            self.health.recovered();
+        }
+        self.next_open = now + self.health.pause(self.settings.connect_retry);
+    }
+
+    pub(super) fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
+        self.pause(now);
+        // Where all others are at work and silent, this was as good as a probe.
+        let silence = self.settings.heartbeat.interval + self.heartbeat_timeout();
+        let silent = self.all_serve() && now >= self.heard + silence;
+        if self.open_channels() == 0 || silent {
+            self.die(loss, now, out);
+        } else {
+            self.doubt = Some(loss);
+        }
+    }
+
+    /// Whether every channel that is open is at work.
+    pub(super) fn all_serve(&self) -> bool {
+        let serves = |c: &Channel| !c.is_open() || matches!(c, Channel::Serving(_));
+        self.channels.iter().all(serves)
+    }
+
+    /// The number of the connection that is made beside the channels, when
+    /// all of them are at work and silent.
+    pub(super) fn probe(&self) -> ChannelNo {
+        ChannelNo(self.settings.channels)
+    }
+
+    /// When the probe is due; nothing while a channel could tell more.
+    pub(super) fn probe_due(&self) -> Option<Instant> {
+        let (_, channels) = self.channels.split_last()?;
+        let all_busy = channels.iter().all(|c| matches!(c, Channel::Serving(_)));
+        let is_out = self.channel(self.probe()) != Channel::Closed;
+        if !all_busy || is_out || !self.is_well() || self.opens_on_demand() {
+            return None;
+        }
+        let silent = self.heard + self.settings.heartbeat.interval + self.heartbeat_timeout();
+        Some(silent.max(self.probe_after))
+    }
+
+    pub(super) fn probe_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.probe_due().is_some_and(|due| due <= now) {
+            self.probe_after = now + self.settings.connect_retry;
+            self.open(self.probe(), now, out);
+        }
+    }
+
+    /// The site accepts connections and answers none: it may still be at work
+    /// on what it was asked, but nobody else is to wait for it.
+    pub(super) fn fall_mute(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.probe_after = now + self.settings.connect_retry;
+        let since = *self.mute.get_or_insert(now);
+        let lasted = now.saturating_duration_since(since);
+        for query in self.queue.drain_queries() {
+            out.push(Action::Refuse(query, Refusal::Mute { lasted }));
+        }
+        if let Condition::Ready = self.condition {
+            self.change(Condition::Busy, now, out);
+        }
+    }
+
+    /// The site accepts one more channel and does not answer on it, although it
+    /// answers on the others: its worker threads are used up.
+    pub(super) fn limit_channels(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let cap = self.open_channels().saturating_sub(LEFT_TO_OTHERS).max(1);
+        self.cap = Some((cap, now + CAP_LASTS));
+        out.push(Action::Limit(cap));
+    }
+
+    /// How many channels are to be kept.
+    fn wanted(&self) -> usize {
+        let configured = usize::from(self.settings.channels);
+        self.cap.map_or(configured, |(cap, _)| cap.min(configured))
+    }
+
+    /// How many channels there are or are being opened.
+    fn taken(&self) -> usize {
+        let channels = self.channels.split_last().map_or(&[][..], |(_, rest)| rest);
+        channels.iter().filter(|c| **c != Channel::Closed).count()
+    }
+
+    pub(super) fn retire_surplus(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while self.taken() > self.wanted()
+            && let Some(channel) = self.idle.first().copied()
+        {
+            self.retire(channel, now, out);
+        }
+    }
+
+    pub(super) fn open_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.open_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let closed = self.channels.iter().position(|c| *c == Channel::Closed);
+        let Some(channel) = closed.map(|index| ChannelNo(index as u8)) else {
+            return;
+        };
+        self.open(channel, now, out);
+    }
+
+    fn open(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
+        let until = now + CONNECT_TIMEOUT;
+        self.set(channel, Channel::Opening { until });
+        self.last_open = Some(now);
+        self.next_open = self.next_open.max(now + OPEN_SPACING);
+        out.push(Action::Open(channel));
+    }
+
+    /// When one more channel is to be opened, one after another; nothing if none is wanted.
+    pub(super) fn open_due(&self) -> Option<Instant> {
+        if self.taken() >= self.wanted() || self.channels.iter().any(Channel::is_coming) {
+            return None;
+        }
+        if !self.is_well() {
+            return Some(self.next_open);
+        }
+        if !self.opens_on_demand() {
+            return Some(self.next_open);
+        }
+        match (self.open_channels(), self.queue.len()) {
+            (0, 0) => Some(self.next_open.max(self.next_probe)),
+            (_, 0) => None,
+            (open, _) => (open < ICINGA2_CHANNELS).then_some(self.next_open),
+        }
+    }
+
+    /// Whether the site's core is hurt by connections that are merely kept.
+    pub(super) fn opens_on_demand(&self) -> bool {
+        self.settings.adapts && self.core == Some(Core::Icinga2)
+    }
+
+    /// The channel is not needed at present.
+    pub(super) fn retire(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
+        self.set(channel, Channel::Closed);
+        self.idle.retain(|idle| *idle != channel);
+        self.next_probe = now + ICINGA2_PROBE;
+        out.push(Action::Close(channel, Loss::NotNeeded));
+    }
+
+    /// When something is to be done about the channel that is idle longest.
+    pub(super) fn idle_ends(&self, since: Instant) -> Instant {
+        match self.opens_on_demand() {
+            true => since + ICINGA2_KEPT,
+            false => self.next_beat.min(since + LONGEST_IDLE),
+        }
+    }
+}
