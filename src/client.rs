@@ -218,9 +218,32 @@ impl Client {
     }
 
     /// Whether it waits for something: it has half-closed, or gone on asking.
-    pub fn awaits_us(&self) -> bool {
-        let goes_on = !self.pending.is_empty() || self.stream.can_read();
-        !self.stream.hung_up() && (goes_on || self.stream.is_half_closed())
+    /// The empty line behind a command is no question.
+    pub fn awaits_us(&mut self, scratch: &mut [u8]) -> bool {
+        if self.pending.len() < scratch.len() {
+            self.read_ahead(scratch);
+        }
+        let asks = self
+            .pending
+            .iter()
+            .any(|byte| !matches!(byte, b'\r' | b'\n'));
+        let listens = self.ended || self.stream.is_half_closed();
+        !self.stream.hung_up() && (asks || listens)
+    }
+
+    fn read_ahead(&mut self, scratch: &mut [u8]) {
+        match self.stream.read(scratch) {
+            Ok(Arrival::Bytes(count)) => {
+                let bytes = scratch.get(..count).unwrap_or_default();
+                self.pending.extend_from_slice(bytes);
+            }
+            Ok(Arrival::Nothing) => {}
+            Ok(Arrival::End) => self.ended = true,
+            Err(_) => {
+                self.ended = true;
+                self.stream.give_up();
+            }
+        }
     }
 
     /// A command of its has failed.

@@ -31,6 +31,8 @@ pub struct Query {
     pub client: Option<ClientId>,
     /// What is sent, and how it is to be answered.
     pub request: Request,
+    /// Its share of the memory for requests.
+    pub charged: usize,
     /// How far it has come.
     pub stage: Stage,
     /// What the site sent in place of a response.

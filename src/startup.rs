@@ -61,9 +61,9 @@ pub fn make_places(places: &Places) -> Result<(), String> {
 }
 
 /// Makes the loop and puts all sockets in place. The error is one line for a person.
-pub fn build(config: Config, places: &Places) -> Result<Reactor, String> {
+pub fn build(mut config: Config, places: &Places) -> Result<Reactor, String> {
     let told = |what: &str, error: std::io::Error| format!("{what}: {}", sys::words(&error));
-    check_descriptors(&config);
+    fit_descriptors(&mut config);
     let limits: Limits = config.limits.clone();
     let mut reactor =
         Reactor::new(limits).map_err(|error| told("cannot make the event loop", error))?;
@@ -86,24 +86,33 @@ pub fn build(config: Config, places: &Places) -> Result<Reactor, String> {
     Ok(reactor)
 }
 
-/// Descriptors beside those of channels, listeners and clients: log, loop, lock, signals.
-const OTHER_DESCRIPTORS: usize = 32;
+/// Descriptors beside those of channels, listeners and clients: standard
+/// streams, log, lock, loop, signals, and some to spare.
+const OTHER_DESCRIPTORS: usize = 16;
 
-/// Says at the start what would otherwise be found out under load.
-fn check_descriptors(config: &Config) {
-    let channels: usize = config.sites.iter().map(|site| site.channels + 1).sum();
-    let clients: usize = config.sites.iter().map(|site| site.max_clients).sum();
-    let clients = clients.min(config.limits.max_clients_total);
-    let needed = channels + clients + OTHER_DESCRIPTORS;
-    match sys::raise_file_limit() {
-        Ok(limit) if (limit as usize) < needed => log::warn!(
-            "{needed} open files may be needed, for {channels} channels and sockets and {clients} \
-             clients, but the limit is {limit} (ulimit -n)"
-        ),
-        Ok(_) => {}
-        Err(error) => log::warn!(
-            "cannot raise the limit of open files: {}",
-            sys::words(&error)
-        ),
+/// Sees to it that clients leave the sites their channels, and says at the
+/// start what would otherwise be found out under load.
+fn fit_descriptors(config: &mut Config) {
+    let channels: usize = config.sites.iter().map(|site| site.channels + 2).sum();
+    let needed = channels + config.refused.len() + OTHER_DESCRIPTORS;
+    let limit = match sys::raise_file_limit() {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            log::warn!(
+                "cannot raise the limit of open files: {}",
+                sys::words(&error)
+            );
+            return;
+        }
+    };
+    let wanted: usize = config.sites.iter().map(|site| site.max_clients).sum();
+    let wanted = wanted.min(config.limits.max_clients_total);
+    let left = limit.saturating_sub(needed).max(1);
+    if left < wanted {
+        log::warn!(
+            "the limit of open files is {limit} (ulimit -n); {needed} are needed for the sites, \
+             so at most {left} clients are served at a time, not {wanted}"
+        );
+        config.limits.max_clients_total = left;
     }
 }

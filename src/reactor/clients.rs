@@ -44,10 +44,7 @@ impl Reactor {
                 return;
             };
             match entry.listener.accept() {
-                Ok(Some(socket)) => {
-                    self.accepts_again(site);
-                    self.let_in(site, socket, false);
-                }
+                Ok(Some(socket)) => self.let_in(site, socket, false),
                 Ok(None) => return self.accepts_again(site),
                 // The event is spent and will not be told again.
                 Err(error) => {
@@ -135,6 +132,15 @@ impl Reactor {
             true => self.turned_away += 1,
             false => entry.clients += 1,
         }
+        if full && !entry.is_full {
+            log::warn!(
+                "site {}: {} clients, {} of all sites: further ones are refused",
+                entry.name,
+                entry.clients,
+                self.clients.len() - self.turned_away
+            );
+        }
+        entry.is_full = full || (entry.is_full && entry.clients * 10 >= most * 9);
         // Mostly the request is there already, and often the client is done
         // with before an event could be asked for.
         self.attend_client(id);
@@ -283,6 +289,7 @@ impl Reactor {
         let query = Query {
             site,
             client: Some(id),
+            charged: request.bytes.len(),
             request,
             stage: Stage::Waiting,
             strange_answer: None,
@@ -344,6 +351,7 @@ impl Reactor {
                     keep_alive,
                 },
             },
+            charged: 0,
             stage: Stage::Answered {
                 deadline: self.now + OWN_ANSWER_TIMEOUT,
                 response: Response::own(bytes, self.now),
@@ -372,7 +380,7 @@ impl Reactor {
         }
         let channel = match &query.stage {
             Stage::Sent { channel, .. } => Some(*channel),
-            Stage::Held(_) if client.awaits_us() => {
+            Stage::Held(_) if client.awaits_us(&mut self.scratch) => {
                 self.give_up_command(query_id);
                 return true;
             }
@@ -530,7 +538,7 @@ impl Reactor {
     /// Forgets a query and gives back what it held.
     pub(super) fn end_query(&mut self, id: QueryId) {
         if let Some(query) = self.queries.remove(id) {
-            self.requests.give_back(query.request.bytes.len());
+            self.requests.give_back(query.charged);
             self.release(query.reserved());
         }
     }

@@ -21,7 +21,14 @@ impl Reactor {
             return;
         }
         let text = shown(refusal);
-        log::warn!("{}: {text}: {}", self.subject(id), self.line(id));
+        // Where nobody is left to be told, the log is the only place.
+        let client = self.queries.get(id).and_then(|query| query.client);
+        let client = client.and_then(|client| self.clients.get(client));
+        let level = match client.is_none_or(|client| client.stream.hung_up()) {
+            true => log::Level::Error,
+            false => log::Level::Warn,
+        };
+        log::log!(level, "{}: {text}: {}", self.subject(id), self.line(id));
         let sentence = format!("Command before this query was not delivered: {text}");
         self.command_ended(id, Some(Failure::new(refusal.to_vec(), sentence)));
     }

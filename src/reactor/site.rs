@@ -69,6 +69,8 @@ pub struct SiteEntry {
     pub(super) good_address: Option<IpAddr>,
     /// Reminder of the policy's deadline.
     armed: Armed,
+    /// Whether clients are being refused, and that was said.
+    pub(super) is_full: bool,
     /// Since when no client can connect.
     pub(super) deaf_since: Option<Instant>,
     /// Channels that were lost and not told of one by one.
@@ -160,6 +162,7 @@ impl Reactor {
             clients: 0,
             good_address: None,
             armed: Armed::default(),
+            is_full: false,
             deaf_since: None,
             losses: Losses::default(),
             pause: Armed::default(),
