@@ -196,7 +196,7 @@ impl World {
                 assert!(*channels >= 1);
                 self.note("limit");
             }
-            Action::Adapt(core) => assert!(self.on_demand() && *core == self.core),
+            Action::Recognise(core) => assert_eq!(*core, self.core),
             Action::Tell(change) => {
                 assert_ne!(change.from, change.to, "told of no change");
                 match change.to {

@@ -129,8 +129,8 @@ pub enum Action {
     Close(ChannelNo, Loss),
     /// So many channels are kept for a while, the site does not answer on more. Only for the log.
     Limit(usize),
-    /// From now on the channels are opened as this core needs it. Only for the log.
-    Adapt(Core),
+    /// This is what runs at the site. Only for the log.
+    Recognise(Core),
     /// The site's state has changed.
     Tell(Change),
 }

@@ -198,6 +198,14 @@ impl Queue {
         waiting.map(|first| first.until).chain(retries).min()
     }
 
+    /// Since when the one waits that has waited longest.
+    pub fn oldest(&self) -> Option<Instant> {
+        let lines = [&self.gets, &self.commands, &self.waits];
+        let waiting = lines.into_iter().filter_map(|line| line.front());
+        let retries = self.retries.front().map(|retry| retry.lost);
+        waiting.map(|first| first.since).chain(retries).min()
+    }
+
     /// Whether a query waits that any free channel could serve.
     pub fn has_gets(&self) -> bool {
         !self.gets.is_empty()

@@ -62,13 +62,7 @@ impl Reactor {
                 "site {}: it accepts more channels than it answers on; it gets {channels} for now",
                 self.site_name(site)
             ),
-            Action::Adapt(core) => match core {
-                Core::Icinga2 => log::info!(
-                    "site {}: runs Icinga 2: channels are opened only while there are queries",
-                    self.site_name(site)
-                ),
-                Core::Other => {}
-            },
+            Action::Recognise(core) => self.log_core(site, core),
             Action::Tell(change) => self.log_change(site, &change),
         }
     }
@@ -158,6 +152,24 @@ impl Reactor {
         };
         self.release(reserved);
         self.client_is_ready(client);
+    }
+
+    fn log_core(&self, site: SiteId, core: Core) {
+        let Some(entry) = self.sites.get(site) else {
+            return;
+        };
+        match (core, entry.channels_by_hand()) {
+            (Core::Other, _) | (Core::Icinga2, Some(0..=1)) => {}
+            (Core::Icinga2, None) => log::info!(
+                "site {}: runs Icinga 2: channels are opened only while there are queries",
+                entry.name
+            ),
+            (Core::Icinga2, Some(channels)) => log::warn!(
+                "site {}: runs Icinga 2, which stops its checks while as many connections are kept \
+                 as it has threads (2 for each processor), and 'channels' asks for {channels}",
+                entry.name
+            ),
+        }
     }
 
     fn log_change(&self, site: SiteId, change: &Change) {

@@ -101,6 +101,17 @@ impl SiteEntry {
         }
     }
 
+    /// How many channels the site itself is configured to have.
+    pub(super) fn channels_by_hand(&self) -> Option<usize> {
+        match &self.service {
+            Service::Pooled(pooled) => {
+                let config = &pooled.config;
+                config.channels_from_site.then_some(config.channels)
+            }
+            Service::Unusable(_) => None,
+        }
+    }
+
     /// Where it is reached, unless it is not served.
     pub(super) fn address(&self) -> Option<&Address> {
         match &self.service {

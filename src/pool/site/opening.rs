@@ -20,6 +20,11 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// cores; each connection that stays open takes one away for good.
 const ICINGA2_CHANNELS: usize = 2;
 
+/// A second channel to Icinga 2 is opened for a query that has waited for this
+/// part of its time: where there is one processor there are two threads, and
+/// two channels in steady use stop all checks.
+const ICINGA2_SECOND_AFTER: u32 = 2;
+
 /// How long a channel to Icinga 2 is kept after its last query.
 const ICINGA2_KEPT: Duration = Duration::from_secs(5);
 
@@ -71,9 +76,11 @@ impl Site {
             return;
         };
         let is_news = self.core.replace(core) != Some(core);
+        if is_news {
+            out.push(Action::Recognise(core));
+        }
         if is_news && self.opens_on_demand() {
             self.queue.end_waiting_line();
-            out.push(Action::Adapt(core));
         }
         self.health.observe(now.saturating_duration_since(since));
         if channel == self.probe() {
@@ -176,6 +183,10 @@ impl Site {
     /// How many channels are to be kept.
     fn wanted(&self) -> usize {
         let configured = usize::from(self.settings.channels);
+        if self.opens_on_demand() {
+            // The second is closed as soon as nobody waits for it.
+            return configured.min(1);
+        }
         self.cap.map_or(configured, |(cap, _)| cap.min(configured))
     }
 
@@ -214,19 +225,26 @@ impl Site {
 
     /// When one more channel is to be opened, one after another; nothing if none is wanted.
     pub(super) fn open_due(&self) -> Option<Instant> {
-        if self.taken() >= self.wanted() || self.channels.iter().any(Channel::is_coming) {
+        if self.channels.iter().any(Channel::is_coming) {
             return None;
         }
-        if !self.is_well() {
-            return Some(self.next_open);
+        if self.is_well() && self.opens_on_demand() {
+            return self.demanded();
         }
-        if !self.opens_on_demand() {
-            return Some(self.next_open);
-        }
-        match (self.open_channels(), self.queue.len()) {
-            (0, 0) => Some(self.next_open.max(self.next_probe)),
-            (_, 0) => None,
-            (open, _) => (open < ICINGA2_CHANNELS).then_some(self.next_open),
+        (self.taken() < self.wanted()).then_some(self.next_open)
+    }
+
+    /// When a channel is to be opened where they are opened on demand.
+    fn demanded(&self) -> Option<Instant> {
+        let most = ICINGA2_CHANNELS.min(usize::from(self.settings.channels));
+        match (self.taken(), self.queue.oldest()) {
+            (0, None) => Some(self.next_open.max(self.next_probe)),
+            (0, Some(_)) => Some(self.next_open),
+            (taken, Some(oldest)) if taken < most => {
+                let urgent = oldest + self.settings.channel_timeout / ICINGA2_SECOND_AFTER;
+                Some(self.next_open.max(urgent))
+            }
+            _ => None,
         }
     }
 
