@@ -8,7 +8,7 @@ use crate::stream::{Arrival, Stream};
 use crate::timers::Armed;
 use mio::Registry;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// Reads of one turn; a site that floods is gone on with later.
@@ -86,6 +86,8 @@ pub struct Channel {
     pub no: ChannelNo,
     /// When it began.
     pub opened: Instant,
+    /// The address it is connected to, if it has one.
+    pub address: Option<IpAddr>,
     /// Whether it has ever answered a heartbeat.
     pub is_proved: bool,
     /// Queries that were sent over it.
@@ -107,6 +109,7 @@ impl Channel {
             site,
             no,
             opened: now,
+            address: None,
             is_proved: false,
             queries: 0,
             is_ready: false,

@@ -111,6 +111,8 @@ pub struct Client {
     pub state: State,
     /// Over the limit: it will be told so and leave.
     pub turned_away: bool,
+    /// It has gone, and is here only for the end of its command.
+    pub is_ghost: bool,
     /// Reminder of [`Client::deadline`].
     pub armed: Armed,
     /// Whether it stands in the list of those to be looked after.
@@ -139,6 +141,7 @@ impl Client {
                 since: turned_away.then_some(now),
             },
             turned_away,
+            is_ghost: false,
             armed: Armed::default(),
             is_ready: false,
             charged: 0,
@@ -208,6 +211,11 @@ impl Client {
         let since = self.turned_away.then_some(now);
         self.state = State::Reading { since };
         self.rested = now;
+    }
+
+    /// Whether it takes up one of its site's places.
+    pub fn is_counted(&self) -> bool {
+        !self.turned_away && !self.is_ghost
     }
 
     /// Since when nothing is to be done for it; nothing if there is.

@@ -258,6 +258,17 @@ impl Stream {
         self.hung_up = true;
     }
 
+    /// Ends the connection for the other side. What it has sent can still be read.
+    pub fn hang_up(&mut self) {
+        self.hung_up = true;
+        // It fails only if the other side was faster.
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Both),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Both),
+        };
+        self.can_read = true;
+    }
+
     /// Tells the other side that no more will come.
     pub fn shut_write(&self) {
         // It fails only if the other side is gone, and then it is not needed.

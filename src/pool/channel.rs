@@ -2,7 +2,7 @@
 
 use super::Errand;
 use crate::ids::QueryId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A query on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(super) struct Serving {
     pub query: QueryId,
     pub errand: Errand,
     pub deadline: Instant,
+    /// Its life, of which the deadline is the end.
+    pub life: Duration,
     /// As it stood in the queue, should it have to go back there.
     pub since: Instant,
     pub until: Instant,

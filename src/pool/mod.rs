@@ -173,6 +173,17 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Whether the site ended the channel, and not we.
+    fn is_sites_doing(&self) -> bool {
+        match self {
+            Loss::Closed | Loss::Broken(_) | Loss::NotAHeader(_) | Loss::Spoke => true,
+            Loss::NotFound(_) | Loss::NotConnected(_) | Loss::NoAnswer => true,
+            Loss::Surplus | Loss::OutOfStep(_) | Loss::Missed(_) | Loss::Unwell(_) => false,
+            Loss::TimedOut(_) | Loss::Abandoned | Loss::NotNeeded => false,
+            Loss::SiteDead | Loss::NoRoom => false,
+        }
+    }
+
     /// Whether a query that was lost with the channel may be sent again: only
     /// if the site hung up on it, never after a time-out, when the site may
     /// still be at work on it.

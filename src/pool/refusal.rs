@@ -95,7 +95,9 @@ impl Refusal {
                 format!("Site {site} answered something that is not Livestatus: \"{bytes}\"")
             }
             Refusal::Unusable(loss) => format!("Site {site}: response not usable: {loss}"),
-            Refusal::MayHaveBeenDelivered(loss) => format!("Site {site}: {loss}"),
+            Refusal::MayHaveBeenDelivered(loss) => {
+                format!("Site {site}: channel lost before the command was confirmed: {loss}")
+            }
         }
     }
 }

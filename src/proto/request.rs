@@ -85,6 +85,9 @@ pub enum Fault {
     CutShort,
     /// The first line is neither `GET table` nor `COMMAND ...`.
     UnknownVerb,
+    /// A line has a zero byte in it. Naemon ends the request there, without an
+    /// error, and takes what follows for the beginning of the next one.
+    ZeroByte,
 }
 
 impl Fault {
@@ -92,7 +95,7 @@ impl Fault {
     pub fn code(self) -> u16 {
         match self {
             Fault::TooLarge(_) => 413,
-            Fault::LineTooLong | Fault::CutShort | Fault::UnknownVerb => 400,
+            Fault::LineTooLong | Fault::CutShort | Fault::UnknownVerb | Fault::ZeroByte => 400,
         }
     }
 
@@ -103,6 +106,7 @@ impl Fault {
             Fault::LineTooLong => format!("A line of the request is longer than {MAX_LINE} bytes"),
             Fault::CutShort => "Client connection terminated while request still incomplete".into(),
             Fault::UnknownVerb => "Invalid request method".into(),
+            Fault::ZeroByte => "Request has a zero byte in it".into(),
         }
     }
 }
@@ -140,6 +144,12 @@ pub struct Framer {
     /// The rewritten request so far.
     request: Vec<u8>,
     style: Style,
+    /// How the client wanted the response to its last query. Most write the
+    /// header that says so last, and a fault comes before it.
+    usual: Style,
+    /// The limit that the request has outgrown. It is read to its end, to
+    /// learn how its client wants to be told.
+    outgrown: Option<usize>,
     /// Whether a header asks to wait, and for how long at most.
     waits: bool,
     wait_timeout: Option<Duration>,
@@ -153,6 +163,8 @@ impl Default for Framer {
             state: State::Start,
             request: Vec::new(),
             style: Style::default(),
+            usual: Style::default(),
+            outgrown: None,
             waits: false,
             wait_timeout: None,
             line: Vec::new(),
@@ -184,10 +196,10 @@ impl Framer {
         }
         let tail = std::mem::take(input);
         if self.line.len() + tail.len() > MAX_LINE {
-            return Step::Faulty(Fault::LineTooLong, self.style);
+            return self.faulty(Fault::LineTooLong);
         }
         if self.request.len() + self.line.len() + tail.len() > limit {
-            return Step::Faulty(Fault::TooLarge(limit), self.style);
+            self.outgrow(limit);
         }
         self.line.extend_from_slice(tail);
         Step::More
@@ -197,10 +209,10 @@ impl Framer {
     pub fn end(&mut self) -> Step {
         if !self.line.is_empty() {
             self.line.clear();
-            return Step::Faulty(Fault::CutShort, self.style);
+            return self.faulty(Fault::CutShort);
         }
         match self.state {
-            State::Headers => Step::Complete(self.complete()),
+            State::Headers => self.complete(),
             State::Start | State::AfterCommand => Step::End,
         }
     }
@@ -212,7 +224,19 @@ impl Framer {
 
     /// How its client wants the response, as far as the request has come.
     pub fn style(&self) -> Style {
-        self.style
+        match self.style.fixed16 {
+            true => self.style,
+            false => self.usual,
+        }
+    }
+
+    fn faulty(&self, fault: Fault) -> Step {
+        Step::Faulty(fault, self.style())
+    }
+
+    fn outgrow(&mut self, limit: usize) {
+        self.outgrown = Some(limit);
+        self.request = Vec::new();
     }
 
     /// Bytes held for the request that is being read.
@@ -229,7 +253,10 @@ impl Framer {
 
     fn take_line(&mut self, raw: &[u8], limit: usize) -> Step {
         if raw.len() > MAX_LINE {
-            return Step::Faulty(Fault::LineTooLong, self.style);
+            return self.faulty(Fault::LineTooLong);
+        }
+        if memchr(0, raw).is_some() {
+            return self.faulty(Fault::ZeroByte);
         }
         let line = trim_end(raw);
         if line.is_empty() {
@@ -243,8 +270,9 @@ impl Framer {
             State::Start | State::AfterCommand if is_command(line) => {
                 self.state = State::AfterCommand;
                 if line.len() > limit {
-                    return Step::Faulty(Fault::TooLarge(limit), self.style);
+                    return self.faulty(Fault::TooLarge(limit));
                 }
+                self.shrink_line();
                 Step::Complete(command(line))
             }
             State::Start | State::AfterCommand if is_get(line) => {
@@ -253,7 +281,7 @@ impl Framer {
                 self.request.reserve(TYPICAL_REQUEST);
                 self.push_line(line, limit, OUR_HEADERS)
             }
-            State::Start => Step::Faulty(Fault::UnknownVerb, Style::default()),
+            State::Start => self.faulty(Fault::UnknownVerb),
             State::AfterCommand => Step::More,
             State::Headers => {
                 if let Some(value) = header(line, b"ResponseHeader:") {
@@ -276,13 +304,16 @@ impl Framer {
                 self.state = State::Start;
                 Step::More
             }
-            State::Headers => Step::Complete(self.complete()),
+            State::Headers => self.complete(),
         }
     }
 
     fn push_line(&mut self, line: &[u8], limit: usize, behind: &[u8]) -> Step {
         if self.request.len() + line.len() + behind.len() + 1 > limit {
-            return Step::Faulty(Fault::TooLarge(limit), self.style);
+            self.outgrow(limit);
+        }
+        if self.outgrown.is_some() {
+            return Step::More;
         }
         self.request.extend_from_slice(line);
         self.request.push(b'\n');
@@ -305,19 +336,31 @@ impl Framer {
         }
     }
 
-    fn complete(&mut self) -> Request {
+    /// A long line must not be kept in memory while the client waits.
+    fn shrink_line(&mut self) {
+        if self.line.capacity() > TYPICAL_REQUEST {
+            self.line = Vec::new();
+        }
+    }
+
+    fn complete(&mut self) -> Step {
         self.state = State::Start;
+        self.shrink_line();
+        self.usual = self.style;
+        if let Some(limit) = self.outgrown.take() {
+            return self.faulty(Fault::TooLarge(limit));
+        }
         self.request.push(b'\n');
         let timeout = self.wait_timeout.take();
         let kind = match std::mem::take(&mut self.waits) {
             true => Kind::Wait(timeout),
             false => Kind::Get,
         };
-        Request {
+        Step::Complete(Request {
             bytes: std::mem::take(&mut self.request),
             kind,
             style: std::mem::take(&mut self.style),
-        }
+        })
     }
 }
 
@@ -364,8 +407,12 @@ fn is_get(line: &[u8]) -> bool {
 }
 
 /// The value of `line` if it is the header `name` (with its colon). Names are
-/// case-sensitive on all servers, the blank behind the colon is optional.
+/// case-sensitive on all servers, the blank behind the colon is optional. The
+/// bare name without a colon is the header too, to Icinga 2, with a strange value.
 fn header<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    if name.strip_suffix(b":") == Some(line) {
+        return Some(&[]);
+    }
     let value = line.strip_prefix(name)?;
     let start = value
         .iter()
@@ -456,7 +503,7 @@ mod tests {
     #[test]
     fn names_of_headers_are_case_sensitive_and_bytes_pass_untouched() {
         let mut input = b"GET hosts\nkeepalive: on\n KeepAlive: on\nFilter: name = M".to_vec();
-        input.extend_from_slice(b"\xfcnchen\0x\n\n");
+        input.extend_from_slice(b"\xfcnchen x\n\n");
         let mut want = b"GET hosts\nResponseHeader: fixed16\nKeepAlive: on\n".to_vec();
         want.extend_from_slice(&input[10..]);
         let Step::Complete(request) = run(&input, 1000, false).remove(0) else {
@@ -591,19 +638,65 @@ mod tests {
     }
 
     #[test]
-    fn a_request_and_a_line_are_bounded_however_they_arrive() {
-        let long = [b"GET hosts\nFilter: ".as_slice(), &vec![b'x'; 5000]].concat();
+    fn a_bare_name_of_our_headers_does_not_reach_the_site() {
+        let input = b"GET hosts\nResponseHeader\nKeepAlive\nCache\nLimit: 1\n\n";
+        let want = "GET hosts\nResponseHeader: fixed16\nKeepAlive: on\nLimit: 1\n\n";
+        assert_eq!(run(input, 1000, false), [get(want, false, false)]);
+    }
+
+    #[test]
+    fn a_zero_byte_cannot_smuggle_a_second_request() {
+        for input in [
+            &b"GET hosts\n\0\nCOMMAND [1] NOOP\n\n"[..],
+            b"GET hosts\nFilter: name = a\0b\n\n",
+            b"COMMAND [1] NO\0OP\n",
+        ] {
+            let steps = run(input, 1000, false);
+            assert_eq!(steps[0], Step::Faulty(Fault::ZeroByte, Style::default()));
+        }
+    }
+
+    /// Most clients write `ResponseHeader` last.
+    #[test]
+    fn a_request_that_is_too_large_is_read_to_its_end_to_learn_how_to_tell() {
+        let long = [
+            b"GET hosts\n".as_slice(),
+            &b"Filter: name = x\n".repeat(400),
+            b"ResponseHeader: fixed16\n\n",
+        ]
+        .concat();
+        let style = Style {
+            fixed16: true,
+            keep_alive: false,
+        };
         for piece in [1, 7, 10_000] {
             let mut framer = Framer::default();
-            let mut seen = None;
+            let mut seen = Vec::new();
+            let mut most_held = 0;
             for mut chunk in long.chunks(piece) {
-                if let Step::Faulty(fault, _) = framer.feed(&mut chunk, 4000) {
-                    seen = Some(fault);
-                    break;
-                }
+                seen.push(framer.feed(&mut chunk, 4000));
+                most_held = most_held.max(framer.held());
             }
-            assert_eq!(seen, Some(Fault::TooLarge(4000)), "{piece}");
+            let last = seen.pop().unwrap();
+            assert_eq!(last, Step::Faulty(Fault::TooLarge(4000), style), "{piece}");
+            assert!(seen.iter().all(|step| *step == Step::More));
+            assert!(most_held <= 4000, "{most_held}");
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_in_the_style_of_the_last_request() {
+        let mut framer = Framer::default();
+        let mut first = &b"GET hosts\nResponseHeader: fixed16\nKeepAlive: on\n\n"[..];
+        assert!(matches!(framer.feed(&mut first, LIMIT), Step::Complete(_)));
+        let Step::Faulty(Fault::UnknownVerb, style) = framer.feed(&mut &b"X\n"[..], LIMIT) else {
+            panic!("not refused")
+        };
+        assert!(style.fixed16);
+    }
+
+    #[test]
+    fn a_line_is_bounded() {
         let line = vec![b'x'; MAX_LINE + 1];
         let mut framer = Framer::default();
         assert_eq!(

@@ -107,6 +107,11 @@ impl Frame {
             }
         }
         let Some((_, left)) = &mut self.body else {
+            // Icinga 2 may answer unframed, with less than a header, and keep
+            // the connection: it would be waited for until the time is over.
+            if !self.may_be_header() {
+                return Err(Defect::NotAHeader);
+            }
             return Ok(Piece {
                 began,
                 body: rest,
@@ -198,6 +203,18 @@ impl Collector {
             header,
             body: piece.body.to_vec(),
         }))
+    }
+
+    /// The lines with which a command was refused, as far as they are complete.
+    pub fn refusal(&self) -> &[u8] {
+        let mut rest = self.bytes.as_slice();
+        while is_refusal(rest)
+            && let Some(end) = memchr(b'\n', rest)
+        {
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        let length = self.bytes.len() - rest.len();
+        self.bytes.get(..length).unwrap_or_default()
     }
 
     /// What has come so far.
@@ -337,9 +354,10 @@ mod tests {
             (b"200       ", true),
             (b"40:", false),
             (b"No", false),
+            (b"1795207279\n", false),
         ] {
             let mut frame = Frame::default();
-            frame.take(bytes).unwrap();
+            assert_eq!(frame.take(bytes).is_ok(), may_be);
             assert_eq!(frame.may_be_header(), may_be);
         }
         assert_eq!(

@@ -2,7 +2,7 @@
 //! sites answer.
 
 use super::{News, Reactor};
-use crate::channel::{Channel, MOST_READS, Purpose, State};
+use crate::channel::{Channel, Incoming, MOST_READS, Purpose, State};
 use crate::client::Parting;
 use crate::ids::{ChannelId, QueryId, SiteId};
 use crate::pool::{ChannelNo, Input, Loss, Owed};
@@ -64,7 +64,13 @@ impl Reactor {
             Some(exchange) => match exchange.purpose {
                 Purpose::Heartbeat => Owed::Nothing,
                 Purpose::Query(query) => self.lose_response(query, &loss),
-                Purpose::Command(query) => self.lose_command(query, exchange.sent > 0),
+                Purpose::Command(query) => {
+                    let refusal = match &exchange.incoming {
+                        Incoming::Short(collector) => collector.refusal(),
+                        Incoming::Passing(_) => &[],
+                    };
+                    self.lose_command(query, exchange.sent > 0, refusal)
+                }
             },
         };
         let (site, no) = (channel.site, channel.no);
@@ -93,7 +99,7 @@ impl Reactor {
         };
         if query.has_begun() {
             self.end_query(id);
-            self.close_client(client, Parting::CutShort);
+            self.hang_up(client, Parting::CutShort);
             return Owed::Nothing;
         }
         if let Loss::NotAHeader(text) = loss {
@@ -126,6 +132,12 @@ impl Reactor {
         );
         log::debug!("{line}");
         self.log_loss(&channel, loss);
+        if !channel.is_proved
+            && let Some(entry) = self.sites.get_mut(channel.site)
+        {
+            // Another address of the name may lead to a core.
+            entry.bad_address = channel.address;
+        }
         Some(channel)
     }
 

@@ -6,7 +6,7 @@ use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Loss};
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
-use crate::proto::response::{self, BAD_GATEWAY};
+use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
 use crate::query::{Query, Response, Stage};
 use crate::reactor::site::Service;
 use crate::stream::Stream;
@@ -32,6 +32,9 @@ const MOST_TURNED_AWAY: usize = 64;
 
 /// What a client is told when the memory for requests is used up.
 const NO_MEMORY: &str = "The proxy has no memory left for requests";
+
+/// A client that has been idle for less is in the middle of a page, or has just come.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
 
 /// After a failed accept, mostly for want of descriptors, the next is tried then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -159,7 +162,9 @@ impl Reactor {
             .iter()
             .filter(|(_, client)| client.site == site);
         let idle = of_site.filter_map(|(id, client)| Some((client.idle_since()?, id)));
-        if let Some((_, id)) = idle.min() {
+        if let Some((since, id)) = idle.min()
+            && since + LEAST_IDLE <= self.now
+        {
             self.close_client(id, Parting::MadeRoom);
         }
     }
@@ -195,12 +200,15 @@ impl Reactor {
             return false;
         };
         let heard = client.listen(&mut self.scratch, self.limits.max_query);
-        if !self.requests.resize(client.charged, client.held()) {
+        let is_complete = matches!(heard, Heard::Step(Step::Complete(_)));
+        if !is_complete && !self.requests.resize(client.charged, client.held()) {
             let style = client.style();
             self.answer_unasked(id, style, BAD_GATEWAY, NO_MEMORY);
             return true;
         }
-        client.charged = client.held();
+        if !is_complete || self.requests.resize(client.charged, client.held()) {
+            client.charged = client.held();
+        }
         match heard {
             Heard::Plenty => {
                 self.reading_since(id);
@@ -327,10 +335,12 @@ impl Reactor {
         log::debug!("refused a request: {text}");
         let bytes = match fault {
             // As Naemon puts it, without a code: no header was read that could ask for one.
-            Fault::UnknownVerb => format!("{text}\n").into_bytes(),
-            Fault::TooLarge(_) | Fault::LineTooLong | Fault::CutShort => {
-                response::own(fault.code(), &text, style.fixed16)
-            }
+            Fault::UnknownVerb if !style.fixed16 => format!("{text}\n").into_bytes(),
+            Fault::UnknownVerb
+            | Fault::TooLarge(_)
+            | Fault::LineTooLong
+            | Fault::CutShort
+            | Fault::ZeroByte => response::own(fault.code(), &text, style.fixed16),
         };
         self.answer_bytes(id, false, bytes);
     }
@@ -374,9 +384,19 @@ impl Reactor {
             client.rest(self.now);
             return true;
         };
-        if client.stream.hung_up() && query.request.kind != Kind::Command {
-            self.abandon(id, query_id);
-            return true;
+        if client.stream.hung_up() {
+            if query.request.kind != Kind::Command {
+                self.abandon(id, query_id);
+                return true;
+            }
+            // It only waits for the end of its command, and takes up no place.
+            let site = client.site;
+            if client.is_counted()
+                && let Some(entry) = self.sites.get_mut(site)
+            {
+                entry.clients -= 1;
+                client.is_ghost = true;
+            }
         }
         let channel = match &query.stage {
             Stage::Sent { channel, .. } => Some(*channel),
@@ -447,6 +467,7 @@ impl Reactor {
             query.client = None;
             return;
         }
+        let was_last = !query.request.style.keep_alive;
         match query.stage {
             Stage::Waiting | Stage::Held(_) => {
                 let site = query.site;
@@ -468,6 +489,10 @@ impl Reactor {
             }
             Stage::Answered { .. } => self.end_query(query_id),
         }
+        if was_last {
+            // What stands behind it is dropped, as if the client had stayed.
+            self.close_client(id, Parting::Gone);
+        }
     }
 
     /// The time for what the client is at may be over.
@@ -481,9 +506,15 @@ impl Reactor {
         }
         match client.state {
             State::Reading { .. } => {
-                let seconds = REQUEST_TIMEOUT.as_secs();
-                let text = format!("Request was not complete within {seconds} s");
-                self.answer_unasked(id, client.style(), 400, &text);
+                let style = client.style();
+                if client.turned_away {
+                    let text = format!("Too many clients of site {}", self.site_name(client.site));
+                    self.answer_unasked(id, style, BAD_GATEWAY, &text);
+                } else {
+                    let seconds = REQUEST_TIMEOUT.as_secs();
+                    let text = format!("Request was not complete within {seconds} s");
+                    self.answer_unasked(id, style, BAD_REQUEST, &text);
+                }
                 self.attend_client(id);
             }
             State::Asking(query) => self.query_overdue(id, query),
@@ -492,8 +523,8 @@ impl Reactor {
     }
 
     /// The client of a query takes too long.
-    fn query_overdue(&mut self, id: ClientId, query: QueryId) {
-        let Some(query) = self.queries.get_mut(query) else {
+    fn query_overdue(&mut self, id: ClientId, query_id: QueryId) {
+        let Some(query) = self.queries.get_mut(query_id) else {
             return;
         };
         match &mut query.stage {
@@ -510,7 +541,10 @@ impl Reactor {
                 self.channel_is_ready(channel);
                 self.arm_client(id);
             }
-            Stage::Answered { .. } => self.close_client(id, Parting::TooSlow),
+            Stage::Answered { .. } => {
+                self.end_query(query_id);
+                self.hang_up(id, Parting::TooSlow);
+            }
         }
     }
 
@@ -543,6 +577,18 @@ impl Reactor {
         }
     }
 
+    /// Ends the connection in the middle of an answer. Commands that the client
+    /// has sent behind its query are still read.
+    pub(super) fn hang_up(&mut self, id: ClientId, why: Parting) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        log::trace!("client hung up on: {why}");
+        client.stream.hang_up();
+        client.rest(self.now);
+        self.client_is_ready(id);
+    }
+
     /// Closes a client's connection.
     pub(super) fn close_client(&mut self, id: ClientId, why: Parting) {
         if let Some(client) = self.clients.get(id)
@@ -554,13 +600,12 @@ impl Reactor {
             return;
         };
         self.requests.give_back(client.charged);
-        match client.turned_away {
-            true => self.turned_away -= 1,
-            false => {
-                if let Some(entry) = self.sites.get_mut(client.site) {
-                    entry.clients -= 1;
-                }
-            }
+        if client.turned_away {
+            self.turned_away -= 1;
+        } else if client.is_counted()
+            && let Some(entry) = self.sites.get_mut(client.site)
+        {
+            entry.clients -= 1;
         }
         log::trace!("client of {}: closed: {why}", self.site_name(client.site));
         client.stream.close(self.poll.registry());

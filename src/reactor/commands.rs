@@ -33,8 +33,13 @@ impl Reactor {
         self.command_ended(id, Some(Failure::new(refusal.to_vec(), sentence)));
     }
 
-    /// The channel of a command was lost. Not written, it may go on another one.
-    pub(super) fn lose_command(&mut self, id: QueryId, written: bool) -> Owed {
+    /// The channel of a command was lost. Not written, it may go on another one;
+    /// refused before the end, its fate is known.
+    pub(super) fn lose_command(&mut self, id: QueryId, written: bool, refusal: &[u8]) -> Owed {
+        if !refusal.is_empty() {
+            self.command_consumed(id, refusal);
+            return Owed::Nothing;
+        }
         if written {
             return Owed::Unknown;
         }

@@ -56,7 +56,8 @@ impl Reactor {
         self.run_policy();
     }
 
-    /// Tries the addresses of a site's host, the one that was good last time first.
+    /// Tries the addresses of a site's host, the one that was good last time
+    /// first and the one that was not last.
     fn connect_to(&mut self, id: ChannelId, found: &[IpAddr]) {
         let Some(channel) = self.channels.get(id) else {
             return;
@@ -80,7 +81,11 @@ impl Reactor {
             let text = "its name has no IPv6 address".to_string();
             return self.lose(id, Loss::NotFound(text));
         }
-        addresses.sort_by_key(|address| Some(address.ip()) != entry.good_address);
+        let rank = |address: &SocketAddr| {
+            let ip = Some(address.ip());
+            (ip == entry.bad_address, ip != entry.good_address)
+        };
+        addresses.sort_by_key(rank);
         addresses.reverse();
         self.connect_next(id, addresses, None);
     }
@@ -96,7 +101,13 @@ impl Reactor {
             let token = Who::Channel(id).token();
             match Stream::connect(&Target::Tcp(address), self.poll.registry(), token) {
                 Ok(stream) => {
-                    let share = CONNECT_TIMEOUT / (others.len() as u32 + 2);
+                    // The rest of the time is for those that follow, and the heartbeat.
+                    let opened = self
+                        .channels
+                        .get(id)
+                        .map_or(self.now, |channel| channel.opened);
+                    let left = (opened + CONNECT_TIMEOUT).saturating_duration_since(self.now);
+                    let share = left / (others.len() as u32 + 2);
                     let attempt = Attempt {
                         address: Some(address),
                         others,
@@ -131,12 +142,9 @@ impl Reactor {
             Ok(false) => false,
             Ok(true) => {
                 let (site, no) = (channel.site, channel.no);
-                let address = attempt.address.map(|address| address.ip());
+                channel.address = attempt.address.map(|address| address.ip());
                 channel.rest();
                 channel.patience = None;
-                if let Some(entry) = self.sites.get_mut(site) {
-                    entry.good_address = address;
-                }
                 self.tell(site, Input::Connected(no));
                 true
             }

@@ -220,6 +220,12 @@ impl Reactor {
         match purpose {
             Purpose::Heartbeat | Purpose::Query(_) => {
                 channel.is_proved |= is_well;
+                if is_well && let Some(entry) = self.sites.get_mut(channel.site) {
+                    entry.good_address = channel.address;
+                    entry
+                        .bad_address
+                        .take_if(|bad| channel.address == Some(*bad));
+                }
                 let core = Core::of_heartbeat(&short.body);
                 self.free(id, loss, |no| Input::Beaten(no, core));
             }

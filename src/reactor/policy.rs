@@ -138,7 +138,7 @@ impl Reactor {
         if has_begun {
             // Half of an answer is out: only the close tells that it stays half.
             self.end_query(id);
-            self.close_client(client, Parting::CutShort);
+            self.hang_up(client, Parting::CutShort);
             return;
         }
         let fixed16 = query.request.style.fixed16;

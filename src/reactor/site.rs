@@ -65,8 +65,10 @@ pub struct SiteEntry {
     pub(super) channels: Vec<Option<ChannelId>>,
     /// Clients that are connected to it.
     pub(super) clients: usize,
-    /// The address that a channel was connected to last.
+    /// The address at which a heartbeat was answered last.
     pub(super) good_address: Option<IpAddr>,
+    /// The address at which the last attempt failed.
+    pub(super) bad_address: Option<IpAddr>,
     /// Reminder of the policy's deadline.
     armed: Armed,
     /// Whether clients are being refused, and that was said.
@@ -172,6 +174,7 @@ impl Reactor {
             channels: vec![None; channels],
             clients: 0,
             good_address: None,
+            bad_address: None,
             armed: Armed::default(),
             is_full: false,
             deaf_since: None,

@@ -84,6 +84,8 @@ pub struct Site {
     /// When the next connection is made only to see whether the site lives,
     /// where channels are opened on demand.
     next_probe: Instant,
+    /// The last attempt to open one more channel failed, though others were alive.
+    stunted: bool,
     /// Fewer channels than configured, and until when: the site accepts more
     /// than it answers on.
     cap: Option<(usize, Instant)>,
@@ -97,6 +99,9 @@ pub struct Site {
     unused: Vec<Option<Instant>>,
     /// The last attempt failed while other channels were alive. The next sign of trouble decides.
     doubt: Option<Loss>,
+    /// A channel was ended by the site since it last answered a heartbeat: it
+    /// may be another core by now.
+    unsettled: bool,
     /// When the last byte came from the site, on any channel.
     heard: Instant,
 }
@@ -116,12 +121,14 @@ impl Site {
             next_beat: now + settings.heartbeat.interval,
             next_open: now,
             next_probe: now,
+            stunted: false,
             cap: None,
             mute: None,
             probe_after: now,
             last_open: None,
             unused: vec![None; usize::from(settings.channels)],
             doubt: None,
+            unsettled: false,
             heard: now,
             settings,
         }
@@ -251,6 +258,8 @@ impl Site {
             self.die(loss, now, out);
             return;
         }
+        let by_site = loss.is_sites_doing();
+        self.unsettled |= by_site;
         let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
         if was.is_coming() {
             self.attempt_failed(loss, now, out);
@@ -258,11 +267,14 @@ impl Site {
             // It answers one heartbeat and hangs up: opening the next at once
             // would go on like that for ever.
             self.attempt_failed(loss, now, out);
-        } else if self.open_channels() == 0
-            && let Some(doubt) = self.doubt.take()
-        {
-            // The attempt to replace an earlier one has failed already, and now none is left.
-            self.die(doubt, now, out);
+        } else if self.open_channels() == 0 && self.doubt.is_some() {
+            if by_site && let Some(doubt) = self.doubt.take() {
+                // The attempt to replace an earlier one has failed already, and now none is left.
+                self.die(doubt, now, out);
+            } else {
+                // We closed the last one ourselves: whether there can be another one is to be seen.
+                self.open_soon(now);
+            }
         }
     }
 
@@ -370,7 +382,7 @@ impl Site {
                 }
             }
             Channel::Serving(serving) => {
-                let limit = self.life(serving.errand);
+                let limit = serving.life;
                 out.push(Action::Refuse(serving.query, Refusal::TimedOut { limit }));
                 out.push(Action::Close(channel, Loss::TimedOut(limit)));
             }
@@ -379,12 +391,15 @@ impl Site {
 
     fn out_of_patience(&mut self, waiting: Waiting, now: Instant, out: &mut Vec<Action>) {
         let waited = now.saturating_duration_since(waiting.since);
-        let refusal = match self.open_channels() {
-            0 => Refusal::NoChannel { waited },
-            channels => Refusal::Busy { channels, waited },
+        let refusal = match (&self.condition, self.open_channels()) {
+            (Condition::Dead { .. }, _) => self.unreachable(now),
+            (_, 0) => Refusal::NoChannel { waited },
+            (_, channels) => Refusal::Busy { channels, waited },
         };
         out.push(Action::Refuse(waiting.query, refusal));
-        if let Condition::Ready = self.condition {
+        if let Condition::Ready = self.condition
+            && !self.opens_on_demand()
+        {
             self.change(Condition::Busy, now, out);
         }
     }

@@ -44,7 +44,7 @@ impl Site {
             return;
         };
         let wanted = self.queue.len() > 0 && !self.queue.has_commands();
-        if self.is_well() && self.opens_on_demand() && wanted {
+        if self.is_well() && self.opens_on_demand() && wanted && !self.unsettled {
             // The query that it was opened for is proof enough.
             self.doubt = None;
             self.rest(channel, now);
@@ -89,8 +89,10 @@ impl Site {
             return;
         }
         self.rest(channel, now);
+        self.doubt = None;
+        self.unsettled = false;
         if first {
-            self.doubt = None;
+            self.stunted = false;
             if let Some(unused) = self.unused.get_mut(channel.index()) {
                 *unused = Some(now);
             }
@@ -124,6 +126,21 @@ impl Site {
             self.die(loss, now, out);
         } else {
             self.doubt = Some(loss);
+            self.stunted = true;
+        }
+    }
+
+    /// Nothing speaks against opening the next one, but never in a burst.
+    pub(super) fn open_soon(&mut self, now: Instant) {
+        let spaced = self.last_open.map_or(now, |last| last + OPEN_SPACING);
+        self.next_open = now.max(spaced);
+    }
+
+    /// How many channels there are to be shared out.
+    pub(super) fn expected(&self) -> usize {
+        match self.stunted {
+            true => self.open_channels(),
+            false => self.wanted(),
         }
     }
 

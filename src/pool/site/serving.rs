@@ -103,6 +103,7 @@ impl Site {
                     query: retry.query,
                     errand: retry.errand,
                     deadline: retry.deadline,
+                    life: self.settings.query_timeout,
                     since: retry.lost,
                     until: retry.deadline,
                     ticket: retry.ticket,
@@ -119,11 +120,13 @@ impl Site {
         now: Instant,
         out: &mut Vec<Action>,
     ) {
+        let life = self.life(waiting.errand);
         self.assign(
             Serving {
                 query: waiting.query,
                 errand: waiting.errand,
-                deadline: now + self.life(waiting.errand),
+                deadline: now + life,
+                life,
                 since: waiting.since,
                 until: waiting.until,
                 ticket: waiting.ticket,
@@ -167,14 +170,14 @@ impl Site {
             Errand::Glance => Some(GLANCE),
             Errand::Wait(asked) => {
                 let is_long = asked.is_none_or(|asked| asked > WAIT_ON_ONLY_CHANNEL);
-                (self.settings.channels == 1 && is_long).then_some(WAIT_ON_ONLY_CHANNEL)
+                (self.expected() <= 1 && is_long).then_some(WAIT_ON_ONLY_CHANNEL)
             }
         }
     }
 
     /// Whether one more wait query may have a channel: they get half of them.
     pub(super) fn may_wait(&self) -> bool {
-        let share = usize::from(self.settings.channels / 2).max(1);
+        let share = (self.expected() / 2).max(1);
         self.channels.iter().filter(|c| c.is_waiting()).count() < share
     }
 
