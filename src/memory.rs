@@ -50,6 +50,64 @@ impl Budget {
     }
 }
 
+/// No site may hold more than this part of a budget: clients of one site that
+/// do not take their responses must leave memory to the others.
+const PART_OF_SITE: usize = 2;
+
+/// What one site holds of a budget.
+#[derive(Debug, Default)]
+pub struct Share {
+    held: usize,
+}
+
+impl Share {
+    /// Bytes held now.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+}
+
+/// A budget as one site may use it.
+#[derive(Debug)]
+pub struct Account<'a> {
+    /// The budget of all sites.
+    pub budget: &'a mut Budget,
+    /// The site's share of it.
+    pub share: &'a mut Share,
+}
+
+impl Account<'_> {
+    /// Takes `bytes` if they fit.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let part = self.budget.limit / PART_OF_SITE;
+        let fits = bytes <= part.saturating_sub(self.share.held) && self.budget.take(bytes);
+        if fits {
+            self.share.held += bytes;
+        }
+        fits
+    }
+
+    /// Gives `bytes` back.
+    pub fn give_back(&mut self, bytes: usize) {
+        self.budget.give_back(bytes);
+        self.share.held = self.share.held.saturating_sub(bytes);
+    }
+
+    /// Replaces `before` bytes by `after`; `false`, and nothing changes, if that does not fit.
+    pub fn resize(&mut self, before: usize, after: usize) -> bool {
+        if after > before {
+            return self.take(after - before);
+        }
+        self.give_back(before - after);
+        true
+    }
+
+    /// The most that one response may take.
+    pub fn most(&self) -> usize {
+        self.budget.limit / PART_OF_SITE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +124,26 @@ mod tests {
         assert!(!budget.take(usize::MAX));
         budget.give_back(2);
         assert!(budget.take(10));
+    }
+
+    #[test]
+    fn one_site_leaves_half_to_the_others() {
+        let mut budget = Budget::new(100);
+        let (mut one, mut other) = (Share::default(), Share::default());
+        let mut account = Account {
+            budget: &mut budget,
+            share: &mut one,
+        };
+        assert!(account.take(50));
+        assert!(!account.take(1));
+        assert!(account.resize(50, 20));
+        assert!(account.take(30));
+        let mut account = Account {
+            budget: &mut budget,
+            share: &mut other,
+        };
+        assert!(account.take(50));
+        account.give_back(50);
+        assert_eq!((one.held(), other.held(), budget.taken()), (50, 0, 50));
     }
 }

@@ -3,7 +3,7 @@
 //! client does not hold the channel and a lost channel does not cut the client.
 
 use crate::ids::{ChannelId, ClientId, SiteId};
-use crate::memory::Budget;
+use crate::memory::Account;
 use crate::proto::request::Request;
 use crate::proto::response::{HEADER_LEN, Piece};
 use std::io;
@@ -84,7 +84,7 @@ impl Query {
         head: &[u8],
         fresh: &[u8],
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-        memory: &mut Budget,
+        memory: &mut Account<'_>,
         now: Instant,
     ) -> io::Result<bool> {
         let fixed16 = self.request.style.fixed16;
@@ -210,11 +210,11 @@ impl Response {
     /// Reserves what it needs to go on. May be called at any time; `false`
     /// while there is not enough: then nothing more is to be read until memory
     /// was given back.
-    pub fn reserve(&mut self, budget: &mut Budget, now: Instant) -> bool {
+    pub fn reserve(&mut self, memory: &mut Account<'_>, now: Instant) -> bool {
         let whole = usize::try_from(self.length).unwrap_or(usize::MAX);
         if self.grant == Grant::Nothing {
             let first = whole.min(WINDOW);
-            if !budget.take(first) {
+            if !memory.take(first) {
                 return false;
             }
             self.reserved = first;
@@ -224,12 +224,12 @@ impl Response {
             };
         }
         if self.grant == Grant::Window && self.arrived >= WINDOW as u64 {
-            self.grant = match self.comes_soon(now) || whole > budget.limit() / 2 {
+            self.grant = match self.comes_soon(now) || whole > memory.most() {
                 true => Grant::PassOn,
                 false => Grant::Short,
             };
         }
-        if self.grant == Grant::Short && budget.resize(self.reserved, whole) {
+        if self.grant == Grant::Short && memory.resize(self.reserved, whole) {
             self.reserved = whole;
             self.grant = Grant::Whole;
         }
@@ -243,11 +243,11 @@ impl Response {
 
     /// The client has stalled: what it has not taken is to be held. Without
     /// memory the channel goes on waiting, and this is tried again later.
-    pub fn hold_the_rest(&mut self, budget: &mut Budget, now: Instant) {
+    pub fn hold_the_rest(&mut self, memory: &mut Account<'_>, now: Instant) {
         let taken = self.arrived - (self.bytes.len() - self.taken) as u64;
         let rest = usize::try_from(self.length - taken).unwrap_or(usize::MAX);
         self.last_taken = now;
-        if budget.resize(self.reserved, rest) {
+        if memory.resize(self.reserved, rest) {
             self.reserved = rest;
             self.grant = Grant::Whole;
         }
@@ -383,6 +383,33 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{Budget, Share};
+
+    /// Memory that one site may use up to `limit`.
+    struct Memory {
+        budget: Budget,
+        share: Share,
+    }
+
+    impl Memory {
+        fn new(limit: usize) -> Self {
+            Memory {
+                budget: Budget::new(2 * limit),
+                share: Share::default(),
+            }
+        }
+
+        fn account(&mut self) -> Account<'_> {
+            Account {
+                budget: &mut self.budget,
+                share: &mut self.share,
+            }
+        }
+
+        fn taken(&self) -> usize {
+            self.share.held()
+        }
+    }
 
     /// A client that takes up to `most` bytes at a time.
     fn taking<'a>(
@@ -398,9 +425,9 @@ mod tests {
 
     #[test]
     fn a_small_response_is_not_begun_before_it_is_complete() {
-        let (mut seen, mut budget) = (Vec::new(), Budget::new(1000));
+        let (mut seen, mut budget) = (Vec::new(), Memory::new(1000));
         let mut response = Response::new(6, Instant::now());
-        assert!(response.reserve(&mut budget, Instant::now()));
+        assert!(response.reserve(&mut budget.account(), Instant::now()));
         response.push_header(b"he");
         response
             .push(b"ad", taking(&mut seen, 99), Instant::now())
@@ -420,30 +447,30 @@ mod tests {
 
     #[test]
     fn a_response_without_memory_waits_for_it() {
-        let mut budget = Budget::new(100);
-        assert!(budget.take(60));
+        let mut budget = Memory::new(100);
+        assert!(budget.account().take(60));
         let now = Instant::now();
         let mut response = Response::new(50, now);
-        assert!(!response.reserve(&mut budget, now));
+        assert!(!response.reserve(&mut budget.account(), now));
         assert_eq!(response.room(), 0);
-        budget.give_back(60);
-        assert!(response.reserve(&mut budget, now));
+        budget.account().give_back(60);
+        assert!(response.reserve(&mut budget.account(), now));
         assert!(response.room() >= 50);
         assert_eq!(budget.taken(), 50);
     }
 
     /// Pushes a window's worth that took `seconds` to come, then looks what was granted.
-    fn after_one_window(length: u64, limit: usize, seconds: u64) -> (Response, Budget, Vec<u8>) {
-        let (mut seen, mut budget) = (Vec::new(), Budget::new(limit));
+    fn after_one_window(length: u64, limit: usize, seconds: u64) -> (Response, Memory, Vec<u8>) {
+        let (mut seen, mut budget) = (Vec::new(), Memory::new(limit));
         let began = Instant::now();
         let mut response = Response::new(length, began);
-        assert!(response.reserve(&mut budget, began));
+        assert!(response.reserve(&mut budget.account(), began));
         assert_eq!(response.room(), WINDOW);
         response
             .push(&vec![b'x'; WINDOW], taking(&mut seen, 0), began)
             .unwrap();
         assert_eq!(response.room(), 0);
-        response.reserve(&mut budget, began + Duration::from_secs(seconds));
+        response.reserve(&mut budget.account(), began + Duration::from_secs(seconds));
         response
             .flush(taking(&mut seen, usize::MAX), Instant::now())
             .unwrap();
@@ -472,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_slow_response_larger_than_half_of_all_memory_is_passed_on() {
-        let (response, budget, seen) = after_one_window(LARGE, 30 * WINDOW, 1);
+        let (response, budget, seen) = after_one_window(LARGE, 15 * WINDOW, 1);
         assert_eq!(seen.len(), WINDOW);
         assert_eq!((response.room(), budget.taken()), (WINDOW, WINDOW));
     }
@@ -495,7 +522,7 @@ mod tests {
     fn what_a_stalled_client_has_not_taken_is_held_for_it() {
         let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
         let stalls_at = response.stalls_at().unwrap();
-        response.hold_the_rest(&mut budget, stalls_at);
+        response.hold_the_rest(&mut budget.account(), stalls_at);
         assert_eq!(response.room(), usize::MAX);
         assert_eq!(budget.taken(), LARGE as usize - WINDOW);
         assert_eq!(response.stalls_at(), None);
@@ -504,7 +531,7 @@ mod tests {
     #[test]
     fn a_response_that_has_begun_goes_on_when_its_rest_is_held() {
         let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
-        response.hold_the_rest(&mut budget, Instant::now());
+        response.hold_the_rest(&mut budget.account(), Instant::now());
         let mut seen = Vec::new();
         response
             .push(b"more", taking(&mut seen, 99), Instant::now())
@@ -516,7 +543,7 @@ mod tests {
     fn without_memory_a_stalled_client_is_looked_at_again() {
         let (mut response, mut budget, _) = after_one_window(LARGE, 3 * WINDOW, 0);
         let stalls_at = response.stalls_at().unwrap();
-        response.hold_the_rest(&mut budget, stalls_at);
+        response.hold_the_rest(&mut budget.account(), stalls_at);
         assert_eq!(response.room(), WINDOW);
         assert_eq!(response.stalls_at(), Some(stalls_at + STALLED));
     }

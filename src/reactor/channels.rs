@@ -111,9 +111,9 @@ impl Reactor {
             }
             query.strange_answer = Some(text.clone());
         }
-        let reserved = query.reserved();
+        let (site, reserved) = (query.site, query.reserved());
         query.stage = Stage::Waiting;
-        self.release(reserved);
+        self.release(site, reserved);
         Owed::All
     }
 

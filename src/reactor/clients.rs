@@ -4,6 +4,7 @@
 use super::{Reactor, Who};
 use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
 use crate::ids::{ClientId, QueryId, SiteId};
+use crate::memory::Account;
 use crate::pool::{Input, Loss};
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
@@ -477,8 +478,9 @@ impl Reactor {
             }
             Stage::Sent { channel, .. } => {
                 let may_be_dropped = Reactor::may_be_dropped(query.request.kind);
+                let site = query.site;
                 let freed = query.abandon();
-                self.release(freed);
+                self.release(site, freed);
                 if may_be_dropped {
                     // The rest of its response is dropped, or the channel closed.
                     self.channel_is_ready(channel);
@@ -532,8 +534,14 @@ impl Reactor {
             Stage::Sent {
                 channel, response, ..
             } => {
-                if let Some(response) = response {
-                    response.hold_the_rest(&mut self.responses, self.now);
+                if let Some(response) = response
+                    && let Some(entry) = self.sites.get_mut(query.site)
+                {
+                    let mut memory = Account {
+                        budget: &mut self.responses,
+                        share: &mut entry.memory,
+                    };
+                    response.hold_the_rest(&mut memory, self.now);
                 }
                 let channel = *channel;
                 // What it has taken already need not be held.
@@ -573,7 +581,7 @@ impl Reactor {
     pub(super) fn end_query(&mut self, id: QueryId) {
         if let Some(query) = self.queries.remove(id) {
             self.requests.give_back(query.charged);
-            self.release(query.reserved());
+            self.release(query.site, query.reserved());
         }
     }
 

@@ -3,8 +3,8 @@
 
 use super::Reactor;
 use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
-use crate::ids::{ChannelId, ClientId, QueryId};
-use crate::memory::Budget;
+use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
+use crate::memory::Account;
 use crate::pool::{self, Core, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response::{Defect, Header, Short};
@@ -118,8 +118,11 @@ impl Reactor {
         let Some(channel) = self.channels.get_mut(id) else {
             return Next::More;
         };
-        let entry = self.sites.get_mut(channel.site);
-        if let Some(policy) = entry.and_then(|entry| entry.policy()) {
+        let site = channel.site;
+        let Some(entry) = self.sites.get_mut(site) else {
+            return Next::More;
+        };
+        if let Some(policy) = entry.policy() {
             policy.heard(self.now);
         }
         let State::Busy(stream, exchange) = &mut channel.state else {
@@ -160,8 +163,12 @@ impl Reactor {
             if let Some(client) = client {
                 let registry = self.poll.registry();
                 let write = |bytes: &[u8]| client.stream.write(bytes, registry);
-                let memory = &mut self.responses;
-                match query.take_in(&piece, frame.head(), fresh, write, memory, self.now) {
+                let mut memory = Account {
+                    budget: &mut self.responses,
+                    share: &mut entry.memory,
+                };
+                let head = frame.head();
+                match query.take_in(&piece, head, fresh, write, &mut memory, self.now) {
                     Ok(true) => {}
                     Ok(false) => return Next::Wait,
                     Err(_) => {
@@ -175,7 +182,7 @@ impl Reactor {
         }
         let header = frame.header().filter(|_| piece.done);
         let much_to_come = frame.left() > Some(DROPPED_AT_MOST);
-        self.release(freed);
+        self.release(site, freed);
         if let Some(client) = gone {
             self.client_is_ready(client);
         }
@@ -280,46 +287,76 @@ impl Reactor {
         client
     }
 
-    /// Gives memory back to the responses, and lets those go on that waited for it.
-    pub(super) fn release(&mut self, bytes: usize) {
-        if bytes > 0 {
-            self.responses.give_back(bytes);
-            self.memory_came_free();
+    /// Gives memory back to the responses of a site, and lets those go on that
+    /// waited for it.
+    pub(super) fn release(&mut self, site: SiteId, bytes: usize) {
+        if bytes == 0 {
+            return;
         }
+        if let Some(entry) = self.sites.get_mut(site) {
+            let mut account = Account {
+                budget: &mut self.responses,
+                share: &mut entry.memory,
+            };
+            account.give_back(bytes);
+        }
+        self.memory_came_free();
     }
 
-    /// Lets those go on that waited for memory, as far as there is some.
+    /// Lets those go on that waited for memory, as far as there is some: of each
+    /// site in their order, but no site waits for another one.
     pub(super) fn memory_came_free(&mut self) {
-        while let Some(id) = self.short_of_memory.front().copied() {
+        let mut blocked: Vec<SiteId> = Vec::new();
+        let mut place = 0;
+        while let Some(id) = self.short_of_memory.get(place).copied() {
+            let site = self.channels.get(id).map(|channel| channel.site);
+            let is_blocked = site.is_some_and(|site| blocked.contains(&site));
             let now = self.now;
-            if let Some((response, memory)) = self.response_on(id)
-                && !response.reserve(memory, now)
-            {
-                return self.pass_on_if_stuck();
+            let waits = is_blocked
+                || self
+                    .response_on(id)
+                    .is_some_and(|(response, mut memory)| !response.reserve(&mut memory, now));
+            if waits {
+                blocked.extend(site.filter(|_| !is_blocked));
+                place += 1;
+                continue;
             }
-            self.short_of_memory.pop_front();
+            self.short_of_memory.remove(place);
             self.channel_is_ready(id);
+        }
+        for site in blocked {
+            self.pass_on_if_stuck(site);
         }
     }
 
     /// The channel's response has to wait for memory.
     fn wait_for_memory(&mut self, id: ChannelId) {
         self.short_of_memory.push_back(id);
-        self.pass_on_if_stuck();
+        if let Some(channel) = self.channels.get(id) {
+            self.pass_on_if_stuck(channel.site);
+        }
     }
 
-    /// Where all memory is held by responses that wait for more of it, nobody
-    /// would ever give any back: then they are passed on through the windows
-    /// that they have.
-    fn pass_on_if_stuck(&mut self) {
-        let waiting: Vec<ChannelId> = self.short_of_memory.iter().copied().collect();
+    /// Where all memory of a site is held by responses that wait for more of
+    /// it, nobody would ever give any back: then they are passed on through the
+    /// windows that they have.
+    fn pass_on_if_stuck(&mut self, site: SiteId) {
+        let channels = &self.channels;
+        let of_site = |id: &ChannelId| channels.get(*id).is_some_and(|c| c.site == site);
+        let waiting: Vec<ChannelId> = self
+            .short_of_memory
+            .iter()
+            .copied()
+            .filter(of_site)
+            .collect();
         let mut held = 0;
         for id in &waiting {
             held += self
                 .response_on(*id)
                 .map_or(0, |(response, _)| response.reserved());
         }
-        if held < self.responses.taken() {
+        let of_all = self.sites.get(site).map_or(0, |entry| entry.memory.held());
+        if held < of_all {
             return;
         }
         for id in waiting {
@@ -339,10 +376,16 @@ impl Reactor {
     }
 
     /// The response that a channel is receiving for a client, and the memory for it.
-    fn response_on(&mut self, id: ChannelId) -> Option<(&mut Response, &mut Budget)> {
-        let exchange = self.channels.get(id)?.exchange()?;
-        let query = self.queries.get_mut(exchange.purpose.query()?)?;
-        Some((query.response_mut()?, &mut self.responses))
+    fn response_on(&mut self, id: ChannelId) -> Option<(&mut Response, Account<'_>)> {
+        let channel = self.channels.get(id)?;
+        let entry = self.sites.get_mut(channel.site)?;
+        let query = channel.exchange()?.purpose.query()?;
+        let response = self.queries.get_mut(query)?.response_mut()?;
+        let account = Account {
+            budget: &mut self.responses,
+            share: &mut entry.memory,
+        };
+        Some((response, account))
     }
 
     /// Whether the query may be read for by a channel that its client has left.

@@ -130,7 +130,7 @@ impl Reactor {
             return;
         };
         let has_begun = query.has_begun();
-        let reserved = query.reserved();
+        let (site, reserved) = (query.site, query.reserved());
         let Some(client) = query.client else {
             self.end_query(id);
             return;
@@ -150,7 +150,7 @@ impl Reactor {
             deadline: self.now + super::clients::OWN_ANSWER_TIMEOUT,
             response: Response::own(response::own(code, text, fixed16), self.now),
         };
-        self.release(reserved);
+        self.release(site, reserved);
         self.client_is_ready(client);
     }
 

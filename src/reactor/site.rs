@@ -4,6 +4,7 @@ use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
 use crate::ids::{ChannelId, SiteId};
 use crate::listen::{Access, Listener};
+use crate::memory::Share;
 use crate::pool::{self, ChannelNo, Input, Settings};
 use crate::timers::{self, Armed};
 use std::io;
@@ -63,6 +64,8 @@ pub struct SiteEntry {
     pub(super) listener: Listener,
     /// Its channels by number.
     pub(super) channels: Vec<Option<ChannelId>>,
+    /// Memory that its responses hold.
+    pub(super) memory: Share,
     /// Clients that are connected to it.
     pub(super) clients: usize,
     /// The address at which a heartbeat was answered last.
@@ -172,6 +175,7 @@ impl Reactor {
             service,
             listener: Listener::bind(path, access)?,
             channels: vec![None; channels],
+            memory: Share::default(),
             clients: 0,
             good_address: None,
             bad_address: None,
