@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 /// asked more than 100 times a second (`cps = 100 3`).
 const OPEN_SPACING: Duration = Duration::from_millis(20);
 
+/// A site that takes few connections needs a moment to notice that one of them
+/// is closed, before it takes another.
+const NOTICED_AFTER: Duration = Duration::from_millis(100);
+
 /// The cores close a connection that was idle for 300 s; one that has been
 /// idle for this long is proved before.
 const LONGEST_IDLE: Duration = Duration::from_secs(240);
@@ -130,10 +134,9 @@ impl Site {
         }
     }
 
-    /// Nothing speaks against opening the next one, but never in a burst.
+    /// We closed the last channel ourselves, where no further one could be opened.
     pub(super) fn open_soon(&mut self, now: Instant) {
-        let spaced = self.last_open.map_or(now, |last| last + OPEN_SPACING);
-        self.next_open = now.max(spaced);
+        self.next_open = now + NOTICED_AFTER;
     }
 
     /// How many channels there are to be shared out.
