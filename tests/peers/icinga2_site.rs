@@ -8,7 +8,8 @@
 //! that comes, it stops icinga2 by its process id and removes the directory.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -186,6 +187,13 @@ impl Icinga2 {
                 .all(|words| output.contains(words));
             failed || both
         });
+        if !failed {
+            // icinga2 says so before it listens.
+            eventually("icinga2 accepts", || {
+                UnixStream::connect(self.path()).is_ok()
+                    && TcpStream::connect(self.address()).is_ok()
+            });
+        }
         !failed
     }
 
