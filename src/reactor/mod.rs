@@ -7,6 +7,7 @@ mod channels;
 mod clients;
 mod commands;
 mod connect;
+mod door;
 mod exchange;
 mod policy;
 mod site;

@@ -1,0 +1,155 @@
+//! Letting clients in, and turning those away for whom there is no room.
+
+use super::{Reactor, Who};
+use crate::client::{Client, Parting};
+use crate::ids::SiteId;
+use crate::stream::Stream;
+use crate::sys;
+use crate::timers;
+use mio::net::UnixStream;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// New clients of one turn; the next ones come after everybody else had a turn.
+const MOST_ACCEPTED: usize = 64;
+
+/// Clients over the limit that are let in to be told so; above this they are
+/// closed without a word.
+const MOST_TURNED_AWAY: usize = 64;
+
+/// A client that has been idle for less is in the middle of a page, or has just come.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// After a failed accept, mostly for want of descriptors, the next is tried then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Lets in those who wait at a site's socket.
+    pub(super) fn accept(&mut self, site: SiteId) {
+        for _ in 0..MOST_ACCEPTED {
+            let Some(entry) = self.sites.get_mut(site) else {
+                return;
+            };
+            match entry.listener.accept() {
+                Ok(Some(socket)) => self.let_in(site, socket, false),
+                Ok(None) => return self.accepts_again(site),
+                // The event is spent and will not be told again.
+                Err(error) => {
+                    self.accept_later(site, &error);
+                    return self.turn_one_away(site);
+                }
+            }
+        }
+        self.ready.push_back(Who::Listener(site));
+    }
+
+    /// Out of descriptors, mostly. It is said once, however long it lasts.
+    fn accept_later(&mut self, site: SiteId, error: &io::Error) {
+        if let Some(entry) = self.sites.get_mut(site) {
+            if entry.deaf_since.is_none() {
+                entry.deaf_since = Some(self.now);
+                let why = sys::words(error);
+                log::warn!("site {}: no client can connect: {why}", entry.name);
+            }
+            let at = self.now + ACCEPT_PAUSE;
+            self.timers
+                .arm(Who::Listener(site), &mut entry.pause, Some(at));
+        }
+    }
+
+    /// A descriptor is kept for this: the next client is told instead of left waiting.
+    fn turn_one_away(&mut self, site: SiteId) {
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let Some(spare) = self.spare.take() else {
+            return;
+        };
+        drop(spare);
+        if let Ok(Some(socket)) = entry.listener.accept() {
+            self.let_in(site, socket, true);
+        }
+    }
+
+    fn accepts_again(&mut self, site: SiteId) {
+        if let Some(entry) = self.sites.get_mut(site)
+            && let Some(since) = entry.deaf_since.take()
+        {
+            let lasted = self.now.saturating_duration_since(since).as_secs_f64();
+            log::info!(
+                "site {}: clients can connect again, after {lasted:.1} s",
+                entry.name
+            );
+        }
+    }
+
+    /// The pause in accepting is over.
+    pub(super) fn accept_again(&mut self, site: SiteId, at: Instant) {
+        if let Some(entry) = self.sites.get_mut(site)
+            && timers::fired(&mut entry.pause, at)
+        {
+            self.ready.push_back(Who::Listener(site));
+        }
+    }
+
+    /// Takes a client in; `is_last`: there is no descriptor for another one.
+    fn let_in(&mut self, site: SiteId, socket: UnixStream, is_last: bool) {
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let most = entry.most_clients();
+        if entry.clients * 10 >= most * 9 {
+            self.close_longest_idle(site);
+        }
+        let Some(entry) = self.sites.get_mut(site) else {
+            return;
+        };
+        let full =
+            is_last || entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
+        if full && self.turned_away >= MOST_TURNED_AWAY {
+            return;
+        }
+        let now = self.now;
+        let id = self.clients.insert_with(|id| {
+            let stream = Stream::accepted(socket, Who::Client(id).token());
+            Client::new(site, stream, full, now)
+        });
+        let Some(id) = id else { return };
+        match full {
+            true => self.turned_away += 1,
+            false => entry.clients += 1,
+        }
+        if full && !entry.is_full {
+            log::warn!(
+                "site {}: {} clients, {} of all sites: further ones are refused",
+                entry.name,
+                entry.clients,
+                self.clients.len() - self.turned_away
+            );
+        }
+        entry.is_full = full || (entry.is_full && entry.clients * 10 >= most * 9);
+        // Mostly the request is there already, and often the client is done
+        // with before an event could be asked for.
+        self.attend_client(id);
+        if let Some(client) = self.clients.get_mut(id)
+            && let Err(error) = client.stream.register(self.poll.registry())
+        {
+            log::warn!("cannot watch a client: {}", sys::words(&error));
+            self.close_client(id, Parting::NoRoom);
+        }
+    }
+
+    /// Makes room where it gets scarce: idle clients may stay for ever otherwise.
+    fn close_longest_idle(&mut self, site: SiteId) {
+        let of_site = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.site == site);
+        let idle = of_site.filter_map(|(id, client)| Some((client.idle_since()?, id)));
+        if let Some((since, id)) = idle.min()
+            && since + LEAST_IDLE <= self.now
+        {
+            self.close_client(id, Parting::MadeRoom);
+        }
+    }
+}
