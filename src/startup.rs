@@ -107,7 +107,8 @@ fn fit_descriptors(config: &mut Config) {
     };
     let wanted: usize = config.sites.iter().map(|site| site.max_clients).sum();
     let wanted = wanted.min(config.limits.max_clients_total);
-    let left = limit.saturating_sub(needed).max(1);
+    // A fifth is for those who are told that there are too many.
+    let left = (limit.saturating_sub(needed) / 5 * 4).max(1);
     if left < wanted {
         log::warn!(
             "the limit of open files is {limit} (ulimit -n); {needed} are needed for the sites, \

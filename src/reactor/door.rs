@@ -7,15 +7,17 @@ use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
 use mio::net::UnixStream;
-use std::io;
 use std::time::{Duration, Instant};
 
 /// New clients of one turn; the next ones come after everybody else had a turn.
 const MOST_ACCEPTED: usize = 64;
 
-/// Clients over the limit that are let in to be told so; above this they are
-/// closed without a word.
+/// Clients over the limit that are let in at a time to be told so; the next
+/// ones wait until these are gone.
 const MOST_TURNED_AWAY: usize = 64;
+
+/// But not more than this part of all clients, where there may be few.
+const TURNED_AWAY_PART: usize = 4;
 
 /// A client that has been idle for less is in the middle of a page, or has just come.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
@@ -27,6 +29,9 @@ impl Reactor {
     /// Lets in those who wait at a site's socket.
     pub(super) fn accept(&mut self, site: SiteId) {
         for _ in 0..MOST_ACCEPTED {
+            if self.is_crowded(site) {
+                return self.accept_later(site, "as many as can be told so are being refused");
+            }
             let Some(entry) = self.sites.get_mut(site) else {
                 return;
             };
@@ -35,7 +40,7 @@ impl Reactor {
                 Ok(None) => return self.accepts_again(site),
                 // The event is spent and will not be told again.
                 Err(error) => {
-                    self.accept_later(site, &error);
+                    self.accept_later(site, &sys::words(&error));
                     return self.turn_one_away(site);
                 }
             }
@@ -43,12 +48,22 @@ impl Reactor {
         self.ready.push_back(Who::Listener(site));
     }
 
-    /// Out of descriptors, mostly. It is said once, however long it lasts.
-    fn accept_later(&mut self, site: SiteId, error: &io::Error) {
+    /// Whether a further client could not even be told that there are too many.
+    fn is_crowded(&self, site: SiteId) -> bool {
+        let is_full = self
+            .sites
+            .get(site)
+            .is_some_and(|entry| entry.clients >= entry.most_clients());
+        let is_full = is_full || self.clients.len() >= self.limits.max_clients_total;
+        let most = (self.limits.max_clients_total / TURNED_AWAY_PART).clamp(1, MOST_TURNED_AWAY);
+        is_full && self.turned_away >= most
+    }
+
+    /// The next clients have to wait. It is said once, however long it lasts.
+    fn accept_later(&mut self, site: SiteId, why: &str) {
         if let Some(entry) = self.sites.get_mut(site) {
             if entry.deaf_since.is_none() {
                 entry.deaf_since = Some(self.now);
-                let why = sys::words(error);
                 log::warn!("site {}: no client can connect: {why}", entry.name);
             }
             let at = self.now + ACCEPT_PAUSE;
@@ -106,9 +121,6 @@ impl Reactor {
         };
         let full =
             is_last || entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
-        if full && self.turned_away >= MOST_TURNED_AWAY {
-            return;
-        }
         let now = self.now;
         let id = self.clients.insert_with(|id| {
             let stream = Stream::accepted(socket, Who::Client(id).token());
