@@ -213,11 +213,6 @@ impl Client {
         self.rested = now;
     }
 
-    /// Whether it takes up one of its site's places.
-    pub fn is_counted(&self) -> bool {
-        !self.turned_away && !self.is_ghost
-    }
-
     /// Since when nothing is to be done for it; nothing if there is.
     pub fn idle_since(&self) -> Option<Instant> {
         let is_reading = matches!(self.state, State::Reading { since: None });

@@ -908,3 +908,29 @@ fn new_channels_that_are_lost_one_after_another_are_failed_attempts_too() {
     }
     assert!(opens < 40, "{opens} connects in a minute");
 }
+
+/// Otherwise one user's faulty query would be the death of a site that takes few connections.
+#[test]
+fn closing_the_only_channel_ourselves_does_not_make_the_site_dead() {
+    let mut driven = Driven::new(2);
+    let first = driven.await_open();
+    driven.prove(first);
+    let second = driven.await_open();
+    let refused = Loss::NotConnected("Connection reset by peer".into());
+    driven.lost(second, refused.clone(), Owed::Nothing);
+    assert_eq!(
+        driven.site.state(),
+        State::Ready,
+        "another channel is alive"
+    );
+    driven.tell(Input::Arrived(QueryId::unpack(1), Kind::Get));
+    driven.lost(first, Loss::OutOfStep(400), Owed::Nothing);
+    assert_eq!(driven.site.state(), State::Ready);
+    let next = driven.await_open();
+    driven.lost(next, refused, Owed::Nothing);
+    assert_eq!(
+        driven.site.state(),
+        State::Dead,
+        "there is none, and none can be had"
+    );
+}

@@ -3,7 +3,7 @@
 
 use super::{Reactor, Who};
 use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
-use crate::ids::{ClientId, QueryId};
+use crate::ids::{ClientId, QueryId, SiteId};
 use crate::memory::Account;
 use crate::pool::{Input, Loss};
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
@@ -137,7 +137,9 @@ impl Reactor {
         let Some(entry) = self.sites.get(site) else {
             return;
         };
-        let refusal = match (&entry.service, client.turned_away) {
+        // A command takes up no place: its client is mostly gone by now.
+        let is_too_many = client.turned_away && kind != Kind::Command;
+        let refusal = match (&entry.service, is_too_many) {
             (_, true) => Some(format!("Too many clients of site {}", entry.name)),
             (Service::Unusable(why), _) => Some(why.clone()),
             (Service::Pooled(_), false) if !self.requests.take(request.bytes.len()) => {
@@ -244,12 +246,10 @@ impl Reactor {
                 return true;
             }
             // It only waits for the end of its command, and takes up no place.
-            let site = client.site;
-            if client.is_counted()
-                && let Some(entry) = self.sites.get_mut(site)
-            {
-                entry.clients -= 1;
-                client.is_ghost = true;
+            if !std::mem::replace(&mut client.is_ghost, true) {
+                let (site, turned_away) = (client.site, client.turned_away);
+                self.free_place(site, turned_away);
+                return true;
             }
         }
         let channel = match &query.stage {
@@ -438,6 +438,15 @@ impl Reactor {
         }
     }
 
+    /// A client no longer takes up a place.
+    fn free_place(&mut self, site: SiteId, turned_away: bool) {
+        if turned_away {
+            self.turned_away -= 1;
+        } else if let Some(entry) = self.sites.get_mut(site) {
+            entry.clients -= 1;
+        }
+    }
+
     /// Ends the connection in the middle of an answer. Commands that the client
     /// has sent behind its query are still read.
     pub(super) fn hang_up(&mut self, id: ClientId, why: Parting) {
@@ -461,12 +470,8 @@ impl Reactor {
             return;
         };
         self.requests.give_back(client.charged);
-        if client.turned_away {
-            self.turned_away -= 1;
-        } else if client.is_counted()
-            && let Some(entry) = self.sites.get_mut(client.site)
-        {
-            entry.clients -= 1;
+        if !client.is_ghost {
+            self.free_place(client.site, client.turned_away);
         }
         log::trace!("client of {}: closed: {why}", self.site_name(client.site));
         client.stream.close(self.poll.registry());

@@ -12,6 +12,7 @@ mod commands;
 mod fake_site;
 mod health;
 mod life;
+mod misuse;
 mod on_demand;
 mod pair;
 mod pool;

@@ -40,9 +40,7 @@ fn answers_that_filled_the_socket_of_a_new_client_stopped_coming() {
 fn large_slow_answers_locked_each_other_out_of_the_memory() {
     let pair = Pair::with(
         FakeSite::start(),
-        "response_buffer = 8 * 1024 * 1024"
-            .replace("8 * 1024 * 1024", "8388608")
-            .as_str(),
+        "response_buffer = 8388608",
         "'channels': 12, 'heartbeat': (200, 10), 'query_timeout': 15, 'channel_timeout': 15",
     );
     pair.site.await_ready(12);
