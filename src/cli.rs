@@ -4,6 +4,7 @@
 use getopts::{Matches, Options};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -45,6 +46,10 @@ pub struct Arguments {
     pub log_file: Option<PathBuf>,
     /// Where the process number stands.
     pub pid_file: Option<PathBuf>,
+    /// Take over from a daemon that runs.
+    pub takeover: bool,
+    /// Queries that take longer than this are logged.
+    pub slow_queries: Option<Duration>,
 }
 
 fn options() -> Options {
@@ -110,6 +115,17 @@ fn options() -> Options {
             "file with the number of the process, locked",
             "FILE",
         )
+        .optflag(
+            "",
+            "takeover",
+            "take over from the daemon that runs, if one does, without a gap",
+        )
+        .optopt(
+            "",
+            "slow-queries",
+            "log queries that take longer than this",
+            "SECONDS",
+        )
         .optflag("", "demo", "try it: serve two built-in demonstration sites")
         .optflag("h", "help", "print this")
         .optflag("V", "version", "print the version");
@@ -159,6 +175,15 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
                 })?,
         ),
     };
+    let slow_queries = match matches.opt_str("slow-queries") {
+        None => None,
+        Some(text) => {
+            let seconds = text.parse().ok();
+            let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let wrong = || format!("--slow-queries takes a number of seconds, not '{text}'");
+            Some(time.ok_or_else(wrong)?)
+        }
+    };
     let sites = matches.opt_strs("site");
     let sources = [
         matches.opt_present("config"),
@@ -181,6 +206,8 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
         socket_group: matches.opt_str("socket-group"),
         log_file: path("log-file"),
         pid_file: path("pid-file"),
+        takeover: matches.opt_present("takeover"),
+        slow_queries,
     })
 }
 
@@ -223,6 +250,8 @@ mod tests {
             (&["--socket-mode", "1777"], "'1777'"),
             (&["-c", "x", "-s", "a=unix:/a"], "exclude"),
             (&["--demo", "-t"], "--demo"),
+            (&["--slow-queries", "-1"], "'-1'"),
+            (&["--slow-queries", "long"], "'long'"),
         ] {
             let error = run(arguments).unwrap_err();
             assert!(error.contains(words), "{error}");

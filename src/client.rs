@@ -36,6 +36,8 @@ pub enum Parting {
     MadeRoom,
     /// There is no room for it.
     NoRoom,
+    /// Its site is no longer served.
+    Dismissed,
 }
 
 impl std::fmt::Display for Parting {
@@ -48,6 +50,7 @@ impl std::fmt::Display for Parting {
             Parting::CutShort => "answer cut short by the site",
             Parting::MadeRoom => "idle when others needed its place",
             Parting::NoRoom => "no room",
+            Parting::Dismissed => "its site is no longer served",
         })
     }
 }
@@ -98,6 +101,8 @@ pub enum Heard {
     Plenty,
     /// What the framer made of it; never [`Step::More`].
     Step(Step),
+    /// The end of its input inside a request: we had stopped reading.
+    CutByUs,
 }
 
 /// A client.
@@ -128,6 +133,10 @@ pub struct Client {
     pending: Vec<u8>,
     /// It will send no more.
     ended: bool,
+    /// It has made a request.
+    has_asked: bool,
+    /// We read no more than what it had written by then.
+    dismissed: bool,
 }
 
 impl Client {
@@ -150,6 +159,8 @@ impl Client {
             framer: Framer::default(),
             pending: Vec::new(),
             ended: false,
+            has_asked: false,
+            dismissed: false,
         }
     }
 
@@ -167,6 +178,9 @@ impl Client {
             self.pending = Vec::new();
         }
         for _ in 0..MOST_READS {
+            if self.ended && self.dismissed && self.framer.is_pending() {
+                return Heard::CutByUs;
+            }
             if self.ended {
                 return Heard::Step(self.framer.end());
             }
@@ -211,6 +225,26 @@ impl Client {
         let since = self.turned_away.then_some(now);
         self.state = State::Reading { since };
         self.rested = now;
+    }
+
+    /// Notes that it has made a request.
+    pub fn asks(&mut self, query: QueryId) {
+        self.has_asked = true;
+        self.state = State::Asking(query);
+    }
+
+    /// Nothing is to be read from it beyond what it has written so far, unless
+    /// it is in the middle of a request. One that has not asked anything yet
+    /// stays too, if it may not be dismissed `anyway`. `true` if that is news.
+    pub fn dismiss(&mut self, anyway: bool) -> bool {
+        let is_reading = matches!(self.state, State::Reading { .. });
+        let may_go = self.has_asked || anyway;
+        if self.dismissed || !is_reading || !may_go || self.is_inside_request() {
+            return false;
+        }
+        self.dismissed = true;
+        self.stream.shut_read();
+        true
     }
 
     /// Since when nothing is to be done for it; nothing if there is.

@@ -27,7 +27,7 @@
 //! # Who may know whom
 //!
 //! ```text
-//! main ─► cli, startup ─► config          Python syntax in, checked settings out; pure but for config::files
+//! main ─► cli, life ─► startup ─► config  Python syntax in, checked settings out; pure but for config::files
 //!             │
 //!             ▼
 //!         reactor ─► client, channel ─► query ─► proto, memory
@@ -45,6 +45,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod life;
 pub mod places;
 pub mod startup;
 
@@ -68,6 +69,7 @@ pub mod timers;
 
 pub mod logging;
 pub mod process;
+pub mod supervisor;
 pub mod sys;
 
 pub mod demo;

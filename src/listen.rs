@@ -19,33 +19,92 @@ pub struct Access {
     pub group: Option<u32>,
 }
 
+/// Where site sockets are put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sockets {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// Who may connect.
+    pub access: Access,
+    /// The process whose sockets may be replaced although it accepts on them:
+    /// it is about to end in our favour.
+    pub predecessor: Option<i32>,
+}
+
+impl Sockets {
+    /// Listens for `site`, at a name that nobody knows yet. The error is one
+    /// line for a person.
+    pub fn prepare(&self, site: &str) -> Result<Listener, String> {
+        let path = self.folder.join(site);
+        Listener::prepare(&path, self.access, self.predecessor).map_err(|error| {
+            format!(
+                "cannot listen on {}: {}",
+                path.display(),
+                sys::words(&error)
+            )
+        })
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
+    /// Where it is to be found, or was.
     path: PathBuf,
-    /// Device and inode that were put at `path`.
+    /// Device and inode.
     identity: (u64, u64),
 }
 
 impl Listener {
-    /// Listens at `path`. A socket that is there already is replaced, unless
-    /// something accepts on it: that belongs to another daemon.
-    pub fn bind(path: &Path, access: Access) -> io::Result<Listener> {
-        refuse_if_in_use(path)?;
+    /// Listens at a temporary name beside `path`. Fails if something accepts at
+    /// `path` that is not the `predecessor`: that belongs to another daemon.
+    pub fn prepare(path: &Path, access: Access, predecessor: Option<i32>) -> io::Result<Listener> {
+        refuse_if_in_use(path, predecessor)?;
         let temporary = temporary_path(path);
         remove_if_there(&temporary)?;
         let socket = UnixListener::bind(&temporary)?;
-        let placed = place(&temporary, path, access);
-        if placed.is_err() {
+        let identity = make_accessible(&temporary, access).inspect_err(|_| {
             // What is left of a failed start must not lie around.
             let _ = fs::remove_file(&temporary);
-        }
+        })?;
         Ok(Listener {
             socket,
             path: path.to_path_buf(),
-            identity: placed?,
+            identity,
         })
+    }
+
+    /// Puts the socket where clients look for it, in place of one that is there.
+    pub fn put_in_place(&self) -> io::Result<()> {
+        match self.is_in_place() {
+            true => Ok(()),
+            false => fs::rename(temporary_path(&self.path), &self.path),
+        }
+    }
+
+    /// Where it is to be found.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether clients find this socket, and not none or another one.
+    pub fn is_in_place(&self) -> bool {
+        identity(&self.path).is_ok_and(|now| now == self.identity)
+    }
+
+    /// Nobody is to find it any more. Those who have found it can still be accepted.
+    pub fn take_away(&self) {
+        for path in [&self.path, &temporary_path(&self.path)] {
+            if identity(path).is_ok_and(|now| now == self.identity) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Asks for events under another name than before.
+    pub fn rename(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.reregister(&mut self.socket, token, Interest::READABLE)
     }
 
     /// Asks for events.
@@ -69,9 +128,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
+        self.take_away();
     }
 }
 
@@ -81,10 +138,9 @@ fn temporary_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
-fn place(temporary: &Path, path: &Path, access: Access) -> io::Result<(u64, u64)> {
-    chown(temporary, None, access.group)?;
-    fs::set_permissions(temporary, fs::Permissions::from_mode(access.mode))?;
-    fs::rename(temporary, path)?;
+fn make_accessible(path: &Path, access: Access) -> io::Result<(u64, u64)> {
+    chown(path, None, access.group)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
     identity(path)
 }
 
@@ -102,7 +158,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// A socket on which somebody accepts belongs to another daemon, and what is
 /// no socket is not ours to replace.
-fn refuse_if_in_use(path: &Path) -> io::Result<()> {
+fn refuse_if_in_use(path: &Path, predecessor: Option<i32>) -> io::Result<()> {
     let in_use = |text: String| Err(io::Error::new(ErrorKind::AddrInUse, text));
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
@@ -115,6 +171,7 @@ fn refuse_if_in_use(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Ok(()) => match sys::peer_pid(&socket) {
+            pid if pid.is_some() && pid == predecessor => Ok(()),
             Some(pid) => in_use(format!("process {pid} listens there already")),
             None => in_use("another process listens there already".into()),
         },
@@ -135,12 +192,34 @@ mod tests {
         group: None,
     };
 
+    fn bind(path: &Path) -> io::Result<Listener> {
+        let listener = Listener::prepare(path, ACCESS, None)?;
+        listener.put_in_place()?;
+        Ok(listener)
+    }
+
+    #[test]
+    fn a_socket_is_found_only_once_it_is_in_place_and_replaces_the_predecessor_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("muc");
+        let old = bind(&path).unwrap();
+        let us = Some(std::process::id() as i32);
+        let new = Listener::prepare(&path, ACCESS, us).unwrap();
+        assert!(old.is_in_place() && !new.is_in_place());
+        new.put_in_place().unwrap();
+        assert!(!old.is_in_place() && new.is_in_place());
+        drop(old);
+        assert!(new.is_in_place(), "the old one took the new one along");
+        new.take_away();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
     #[test]
     fn a_left_over_socket_is_replaced_and_ours_is_removed_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("muc");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&path, ACCESS).unwrap();
+        let listener = bind(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
         std::os::unix::net::UnixStream::connect(&path).unwrap();
@@ -153,7 +232,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("muc");
         let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let error = Listener::bind(&path, ACCESS).unwrap_err().to_string();
+        let error = bind(&path).unwrap_err().to_string();
         let pid = format!("process {} listens", std::process::id());
         assert!(error.contains(&pid), "{error}");
     }
@@ -166,12 +245,12 @@ mod tests {
         stuck.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         stuck.listen(0).unwrap();
         let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
-        let error = Listener::bind(&path, ACCESS).unwrap_err().to_string();
+        let error = bind(&path).unwrap_err().to_string();
         assert!(error.contains("stuck"), "{error}");
 
         let path = dir.path().join("file");
         fs::write(&path, "precious").unwrap();
-        assert!(Listener::bind(&path, ACCESS).is_err());
+        assert!(bind(&path).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -179,7 +258,7 @@ mod tests {
     fn a_socket_that_another_put_in_our_place_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("muc");
-        let listener = Listener::bind(&path, ACCESS).unwrap();
+        let listener = bind(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
         drop(listener);

@@ -7,53 +7,167 @@ use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Set when the file is to be opened anew before the next line.
+static REOPEN: AtomicBool = AtomicBool::new(false);
+
+/// How often it is looked whether the file was renamed away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the log goes.
 #[derive(Debug)]
-pub enum Output {
-    /// Standard output.
+pub struct Output(Kind);
+
+#[derive(Debug)]
+enum Kind {
     Foreground,
-    /// A file that is added to.
-    File(File),
+    File(LogFile),
+}
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// When it was last made sure that it is the one at `path`.
+    looked: Instant,
 }
 
 impl Output {
-    /// The file at `path`, made if it is not there.
+    /// Standard output.
+    pub fn foreground() -> Output {
+        Output(Kind::Foreground)
+    }
+
+    /// The file at `path`, made if it is not there and added to.
     pub fn file(path: &Path) -> io::Result<Output> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Output::File(file))
+        Ok(Output(Kind::File(LogFile {
+            path: path.to_path_buf(),
+            file: open(path)?,
+            looked: Instant::now(),
+        })))
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Output::Foreground => io::stdout().lock().write_all(line),
-            Output::File(file) => file.write_all(line),
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Kind::Foreground => io::stdout().lock().write(bytes),
+            Kind::File(log) => log.file.write(bytes),
         }
     }
+
+    /// Makes sure that the file is the one at its path.
+    fn look(&mut self) {
+        let Kind::File(log) = &mut self.0 else { return };
+        let asked = REOPEN.swap(false, Ordering::Relaxed);
+        if !asked && log.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        log.looked = Instant::now();
+        // Where it cannot be opened the old one is better than none.
+        if !log.is_in_place()
+            && let Ok(file) = open(&log.path)
+        {
+            log.file = file;
+        }
+    }
+}
+
+impl LogFile {
+    fn is_in_place(&self) -> bool {
+        match (self.file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+            _ => false,
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The next line goes to the file that is at the log's path by then.
+pub fn reopen() {
+    REOPEN.store(true, Ordering::Relaxed);
 }
 
 /// simplelog writes a line in several pieces; this puts them together.
 struct Lines {
     output: Output,
     line: Vec<u8>,
+    /// Lines that could not be written, mostly because the disk is full.
+    lost: u64,
+    /// The last line was written in part.
+    is_torn: bool,
+}
+
+impl Lines {
+    fn new(output: Output) -> Self {
+        Lines {
+            output,
+            line: Vec::new(),
+            lost: 0,
+            is_torn: false,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.line.clear();
+        if self.is_torn {
+            self.line.push(b'\n');
+        }
+        self.stamp();
+        if self.lost > 0 {
+            let lost = self.lost;
+            self.line.extend_from_slice(
+                format!("[WARN] {lost} lines could not be written\n").as_bytes(),
+            );
+            self.stamp();
+        }
+    }
+
+    fn stamp(&mut self) {
+        let stamp = sys::local_time_stamp(sys::since_epoch());
+        self.line.extend_from_slice(stamp.as_bytes());
+        self.line.push(b' ');
+    }
+
+    /// A full disk must not end the daemon: the line is lost, and counted.
+    fn end(&mut self) {
+        self.output.look();
+        let mut written = 0;
+        while let Some(rest) = self.line.get(written..)
+            && !rest.is_empty()
+        {
+            match self.output.write(rest) {
+                Ok(count) if count > 0 => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        if written == self.line.len() {
+            (self.lost, self.is_torn) = (0, false);
+        } else {
+            self.lost += 1;
+            self.is_torn |= written > 0;
+        }
+        self.line.clear();
+    }
 }
 
 impl Write for Lines {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         if self.line.is_empty() {
-            let stamp = sys::local_time_stamp(sys::since_epoch());
-            self.line.extend_from_slice(stamp.as_bytes());
-            self.line.push(b' ');
+            self.begin();
         }
         self.line.extend_from_slice(piece);
         if piece.ends_with(b"\n") {
-            // A full disk must not end the daemon; the line is lost.
-            let _ = self.output.write(&self.line);
-            self.line.clear();
+            self.end();
         }
         Ok(piece.len())
     }
@@ -73,10 +187,7 @@ pub fn start(output: Output, level: LevelFilter) {
         // Some libraries log too.
         .add_filter_allow_str("liveproxyd")
         .build();
-    let lines = Lines {
-        output,
-        line: Vec::new(),
-    };
+    let lines = Lines::new(output);
     // Only a second call fails.
     let _ = WriteLogger::init(LevelFilter::Trace, config, lines);
     log::set_max_level(level);
@@ -104,10 +215,7 @@ mod tests {
     fn pieces_become_one_stamped_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log/livepd.log");
-        let mut lines = Lines {
-            output: Output::file(&path).unwrap(),
-            line: Vec::new(),
-        };
+        let mut lines = Lines::new(Output::file(&path).unwrap());
         for piece in ["[INFO] ", "site muc: ", "ready", "\n", "[WARN] x\n"] {
             lines.write_all(piece.as_bytes()).unwrap();
         }
@@ -115,5 +223,26 @@ mod tests {
         let (first, second) = text.split_once('\n').unwrap();
         assert_eq!(first.get(23..), Some(" [INFO] site muc: ready"));
         assert_eq!(second.get(23..), Some(" [WARN] x\n"));
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_on_the_disk_is_counted_and_nothing_else_happens() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("livepd.log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let mut lines = Lines::new(Output::file(&path).unwrap());
+        lines.write_all(b"lost\n").unwrap();
+        lines.write_all(b"lost too\n").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        if let Kind::File(log) = &mut lines.output.0 {
+            log.looked -= LOOK_EVERY;
+        }
+        lines.write_all(b"[INFO] kept\n").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let texts: Vec<&str> = text.lines().filter_map(|line| line.get(24..)).collect();
+        assert_eq!(
+            texts,
+            ["[WARN] 2 lines could not be written", "[INFO] kept"]
+        );
     }
 }

@@ -39,6 +39,11 @@ impl Budget {
         true
     }
 
+    /// Sets another limit. What is taken beyond it stays taken.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// The limit, in bytes.
     pub fn limit(&self) -> usize {
         self.limit

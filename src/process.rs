@@ -8,6 +8,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Attempts to lock the file, should others come and go meanwhile.
+const MOST_CLAIMS: usize = 100;
+
 /// Rights that are taken from every file the daemon makes.
 const UMASK: u32 = 0o027;
 
@@ -19,51 +22,89 @@ pub struct PidFile {
     file: File,
 }
 
+/// What came of an attempt to take the pid file.
+#[derive(Debug)]
+pub enum Claim {
+    /// No other daemon runs.
+    Ours(PidFile),
+    /// This process, if it has written its number, holds it.
+    Held(Option<i32>),
+}
+
 impl PidFile {
     /// Locks the file and writes our number. The error is one line for a person.
     pub fn take(path: &Path) -> Result<PidFile, String> {
+        match PidFile::claim(path)? {
+            Claim::Ours(file) => Ok(file),
+            Claim::Held(None) => Err("liveproxyd is running already".into()),
+            Claim::Held(Some(pid)) => Err(format!("liveproxyd is running already, process {pid}")),
+        }
+    }
+
+    /// Locks the file and writes our number, unless another daemon holds it.
+    /// The error is one line for a person.
+    pub fn claim(path: &Path) -> Result<Claim, String> {
         let told = |what: &str, error: &std::io::Error| {
             format!("cannot {what} {}: {}", path.display(), sys::words(error))
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| told("make the folder of", &error))?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| told("open", &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let pid = pid.trim();
-                return Err(match pid {
-                    "" => "liveproxyd is running already".to_string(),
-                    _ => format!("liveproxyd is running already, process {pid}"),
-                });
+        for _ in 0..MOST_CLAIMS {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(|error| told("open", &error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut pid = String::new();
+                    let _ = file.read_to_string(&mut pid);
+                    return Ok(Claim::Held(pid.trim().parse().ok()));
+                }
+                Err(TryLockError::Error(error)) => return Err(told("lock", &error)),
             }
-            Err(TryLockError::Error(error)) => return Err(told("lock", &error)),
+            let claimed = PidFile {
+                path: path.to_path_buf(),
+                file,
+            };
+            // The one before us may have removed it between open and lock.
+            if !claimed.is_in_place() {
+                continue;
+            }
+            let mut file = &claimed.file;
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()))
+                .map_err(|error| told("write", &error))?;
+            return Ok(Claim::Ours(claimed));
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(|error| told("write", &error))?;
-        Ok(PidFile {
-            path: path.to_path_buf(),
-            file,
-        })
+        Err(format!("{} is removed again and again", path.display()))
+    }
+
+    /// Puts it in the place of another one, whose daemon keeps its lock.
+    pub fn move_to(&mut self, path: &Path) -> Result<(), String> {
+        fs::rename(&self.path, path).map_err(|error| {
+            format!("cannot replace {}: {}", path.display(), sys::words(&error))
+        })?;
+        self.path = path.to_path_buf();
+        Ok(())
+    }
+
+    fn is_in_place(&self) -> bool {
+        let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        match (self.file.metadata(), fs::metadata(&self.path)) {
+            (Ok(ours), Ok(there)) => same(ours, there),
+            _ => false,
+        }
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        if let (Ok(ours), Ok(there)) = (self.file.metadata(), fs::metadata(&self.path))
-            && same(ours, there)
-        {
+        if self.is_in_place() {
             let _ = fs::remove_file(&self.path);
         }
     }

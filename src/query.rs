@@ -33,6 +33,10 @@ pub struct Query {
     pub request: Request,
     /// Its share of the memory for requests.
     pub charged: usize,
+    /// When its request was complete.
+    pub arrived: Instant,
+    /// When it was first sent.
+    pub sent: Option<Instant>,
     /// How far it has come.
     pub stage: Stage,
     /// What the site sent in place of a response.

@@ -137,6 +137,18 @@ impl<K, T> Slots<K, T> {
     }
 
     /// All that live.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<K>, &mut T)> {
+        self.slab.iter_mut().map(|(index, (generation, value))| {
+            let id = Id {
+                index: index as u32,
+                generation: *generation,
+                of: PhantomData,
+            };
+            (id, value)
+        })
+    }
+
+    /// All that live.
     pub fn iter(&self) -> impl Iterator<Item = (Id<K>, &T)> {
         self.slab.iter().map(|(index, (generation, value))| {
             let id = Id {

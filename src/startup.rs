@@ -1,7 +1,8 @@
 //! From command line and files to a loop that is ready to run.
 
 use crate::cli::Arguments;
-use crate::config::{self, Address, Config, Limits, Problem, RefusedSite, SiteConfig, files};
+use crate::config::{self, Address, Config, Problem, RefusedSite, SiteConfig, files};
+use crate::listen::Sockets;
 use crate::places::{ConfigPlace, Places};
 use crate::reactor::Reactor;
 use crate::sys;
@@ -60,29 +61,24 @@ pub fn make_places(places: &Places) -> Result<(), String> {
     })
 }
 
-/// Makes the loop and puts all sockets in place. The error is one line for a person.
-pub fn build(mut config: Config, places: &Places) -> Result<Reactor, String> {
-    let told = |what: &str, error: std::io::Error| format!("{what}: {}", sys::words(&error));
+/// Makes the loop with all its sites. Their sockets are made, but not to be
+/// found yet; those of `predecessor` may be replaced although it listens on
+/// them. The error is one line for a person.
+pub fn build(
+    mut config: Config,
+    places: &Places,
+    predecessor: Option<i32>,
+) -> Result<Reactor, String> {
     fit_descriptors(&mut config);
-    let limits: Limits = config.limits.clone();
-    let mut reactor =
-        Reactor::new(limits).map_err(|error| told("cannot make the event loop", error))?;
-    for site in config.sites {
-        let path = places.socket_dir.join(&site.name);
-        reactor
-            .add_site(site, &path, places.access)
-            .map_err(|error| told(&format!("cannot listen on {}", path.display()), error))?;
-    }
-    for site in config.refused {
-        let path = places.socket_dir.join(&site.name);
-        let why = format!(
-            "Site {} is not configured correctly: {}",
-            site.name, site.problem
-        );
-        reactor
-            .add_unusable_site(&site.name, why, &path, places.access)
-            .map_err(|error| told(&format!("cannot listen on {}", path.display()), error))?;
-    }
+    let sockets = Sockets {
+        folder: places.socket_dir.clone(),
+        access: places.access,
+        predecessor,
+    };
+    let mut reactor = Reactor::new(sockets)
+        .map_err(|error| format!("cannot make the event loop: {}", sys::words(&error)))?;
+    reactor.hide();
+    reactor.configure(config)?;
     Ok(reactor)
 }
 
@@ -92,7 +88,7 @@ const OTHER_DESCRIPTORS: usize = 16;
 
 /// Sees to it that clients leave the sites their channels, and says at the
 /// start what would otherwise be found out under load.
-fn fit_descriptors(config: &mut Config) {
+pub fn fit_descriptors(config: &mut Config) {
     let channels: usize = config.sites.iter().map(|site| site.channels + 2).sum();
     let needed = channels + config.refused.len() + OTHER_DESCRIPTORS;
     let limit = match sys::raise_file_limit() {

@@ -269,6 +269,18 @@ impl Stream {
         self.can_read = true;
     }
 
+    /// Tells the other side that no more will be read: its next write fails.
+    /// What it has written before can still be read.
+    pub fn shut_read(&mut self) {
+        // It fails only if the other side is gone.
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Read),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Read),
+        };
+        self.can_read = true;
+        self.end_announced = true;
+    }
+
     /// Tells the other side that no more will come.
     pub fn shut_write(&self) {
         // It fails only if the other side is gone, and then it is not needed.

@@ -68,6 +68,15 @@ pub fn peer_pid(socket: &impl AsRawFd) -> Option<i32> {
     (result == 0).then_some(credentials.pid)
 }
 
+/// Sends a signal to a process.
+pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is handed over.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The group's number, or nothing if there is no such group.
 pub fn group_id(name: &str) -> Option<u32> {
     let name = std::ffi::CString::new(name).ok()?;

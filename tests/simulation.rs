@@ -72,6 +72,12 @@ struct World {
     line: Vec<QueryId>,
     next_query: u64,
     last_open: Option<Instant>,
+    /// The number of the probe: as many channels as there have ever been to be.
+    probe: u8,
+    /// The least that queries have ever been configured to wait.
+    least_patience: Duration,
+    most: Option<usize>,
+    retired: bool,
     loud: bool,
     /// How often something interesting was reached, so that the walk cannot be idle unnoticed.
     seen: BTreeMap<&'static str, u64>,
@@ -107,13 +113,17 @@ impl World {
             random,
             now: start,
             start,
-            settings,
             core,
             channels: BTreeMap::new(),
             owed: BTreeMap::new(),
             line: Vec::new(),
             next_query: 0,
             last_open: None,
+            probe: settings.channels,
+            least_patience: settings.channel_timeout,
+            most: None,
+            retired: false,
+            settings,
             loud,
             seen: BTreeMap::new(),
         }
@@ -141,11 +151,16 @@ impl World {
     fn carry_out(&mut self, action: &Action) {
         match action {
             Action::Open(no) => {
-                assert!(no.0 <= self.settings.channels, "too many channels");
+                assert!(no.0 <= self.probe, "too many channels");
+                let in_use = self.channels.len();
+                let most = usize::from(self.settings.channels) + 1;
+                let is_probe = no.0 == self.probe;
+                assert!(is_probe || in_use < most, "more channels than configured");
+                assert!(!self.retired || !self.owed.is_empty(), "opened for nobody");
                 let serving = |no: u8| matches!(self.channels.get(&no), Some(Channel::Serving(_)));
-                if no.0 == self.settings.channels {
+                if no.0 == self.probe {
                     assert!(
-                        (0..no.0).all(serving),
+                        (0..self.settings.channels).all(serving),
                         "probed beside a channel that could tell"
                     );
                     self.note("probe");
@@ -274,10 +289,7 @@ impl World {
                 let as_any_other = life == usual && (glance || self.on_demand());
                 assert!(as_any_other || life == lives, "{life:?} for {asked:?}");
                 let waited = self.now - debt.arrived;
-                assert!(
-                    !glance || waited >= self.settings.channel_timeout,
-                    "cut too early"
-                );
+                assert!(!glance || waited >= self.least_patience, "cut too early");
                 self.note(if glance { "glance" } else { "wait" });
             }
             Kind::Get | Kind::Wait(_) => {
@@ -320,6 +332,10 @@ impl World {
                 assert_eq!(owed.kind, Kind::Command);
                 self.note("unknown");
             }
+            Refusal::Ended(_) => {
+                assert!(matches!(owed.kind, Kind::Wait(_)) && self.retired);
+                self.note("a wait ended");
+            }
             Refusal::NotLivestatus(_) | Refusal::Unusable(_) => {}
         }
     }
@@ -345,6 +361,10 @@ impl World {
             self.site.waiting(),
             self.owed.keys().filter(serving).count()
         );
+        if self.site.is_done() {
+            assert!(self.retired && self.channels.is_empty() && self.owed.is_empty());
+            return;
+        }
         let deadline = self.site.deadline().expect("it would sleep for ever");
         if *input == Input::Due {
             assert!(deadline > self.now, "the loop would spin");
@@ -357,7 +377,38 @@ impl World {
         }
     }
 
+    /// The administrator changes the configuration, or another daemon wants room.
+    fn change(&mut self) {
+        if self.random.chance(30) {
+            let most = self
+                .random
+                .chance(50)
+                .then(|| 1 + self.random.below(6) as usize);
+            self.most = most;
+            self.note("limited");
+            return self.hand_in(Input::Limited(most));
+        }
+        let other = World::new(self.random.below(u64::MAX), false).settings;
+        self.settings = Settings {
+            adapts: self.settings.adapts,
+            ..other
+        };
+        self.least_patience = self.least_patience.min(self.settings.channel_timeout);
+        if self.settings.channels > self.probe {
+            let was = self.probe;
+            self.probe = self.settings.channels;
+            self.note("more places");
+            if self.channels.contains_key(&was) {
+                self.note("probe given up");
+            }
+        }
+        self.hand_in(Input::Configured(self.settings.clone()));
+    }
+
     fn step(&mut self) {
+        if self.random.below(200) == 0 {
+            return self.change();
+        }
         let channel = self.some_channel();
         match self.random.below(100) {
             0..=34 => self.arrive(),
@@ -505,6 +556,8 @@ impl World {
 
     /// Everything goes well from now on: all that is owed is answered, and the pool fills.
     fn calm_down(&mut self) {
+        self.most = None;
+        self.hand_in(Input::Limited(None));
         let end = self.now + Duration::from_secs(3_600);
         let mut rounds = 0;
         while self.now < end && !self.is_whole() {
@@ -523,6 +576,24 @@ impl World {
             }
         }
         assert!(self.is_whole(), "not all channels came back");
+    }
+
+    /// The site goes: what is owed is answered or refused, and nothing is left.
+    fn retire(&mut self) {
+        self.retired = true;
+        let refusal = Refusal::Ended("for the test");
+        self.hand_in(Input::Retired(Some(refusal)));
+        let mut rounds = 0;
+        while !self.site.is_done() {
+            rounds += 1;
+            assert!(rounds < 100_000, "it does not come to an end");
+            match self.some_channel() {
+                Some((no, state)) if self.random.chance(10) => self.lose(no, state),
+                Some((no, state)) if state != Channel::Idle => self.progress(no, state),
+                _ => self.let_time_pass(),
+            }
+        }
+        assert!(self.owed.is_empty() && self.channels.is_empty());
     }
 
     fn is_whole(&self) -> bool {
@@ -560,6 +631,10 @@ fn walk(seed: u64, loud: bool) -> BTreeMap<&'static str, u64> {
         world.step();
     }
     world.calm_down();
+    for _ in 0..STEPS / 10 {
+        world.step();
+    }
+    world.retire();
     std::mem::forget(on_panic);
     world.seen
 }
@@ -595,6 +670,9 @@ fn the_pool_keeps_its_promises_through_random_events() {
         "probe",
         "mute",
         "limit",
+        "limited",
+        "more places",
+        "a wait ended",
     ] {
         assert!(
             seen.get(what).is_some_and(|times| *times > 30),

@@ -84,7 +84,7 @@ impl SiteConfig {
 }
 
 /// The setting `heartbeat`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Pause between two heartbeats.
     pub interval: Duration,
@@ -93,7 +93,7 @@ pub struct Heartbeat {
 }
 
 /// How long the answer to a heartbeat may take.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeartbeatTimeout {
     /// That many per cent over the time which heartbeats of this site typically take.
     Percent(u32),

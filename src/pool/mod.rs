@@ -33,6 +33,9 @@ impl ChannelNo {
 pub enum Input {
     /// A complete request wants a channel.
     Arrived(QueryId, Kind),
+    /// A request of a site that has moved to another address, where it has
+    /// waited for a channel since then.
+    Moved(QueryId, Kind, Instant),
     /// A query that has not got a channel no longer wants one.
     Withdrawn(QueryId),
     /// The channel is established; nothing is proved by that.
@@ -52,6 +55,13 @@ pub enum Input {
     },
     /// The time that [`Site::deadline`] named has come.
     Due,
+    /// The settings have changed.
+    Configured(Settings),
+    /// No more channels than these are to be kept for now.
+    Limited(Option<usize>),
+    /// The site is to go: what is under way is finished, nothing else is kept
+    /// open. Wait queries are refused with this, if there is anything.
+    Retired(Option<Refusal>),
 }
 
 /// What a query has not got when its channel is lost.

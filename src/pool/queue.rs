@@ -31,6 +31,8 @@ pub(super) struct Retry {
     pub errand: Errand,
     pub lost: Instant,
     pub deadline: Instant,
+    /// Its whole life, of which the deadline is the end.
+    pub life: Duration,
     pub ticket: u64,
 }
 
@@ -60,17 +62,32 @@ impl Queue {
         }
     }
 
-    /// The last in its line.
-    pub fn push(&mut self, query: QueryId, errand: Errand, now: Instant) {
-        let patience = match errand {
+    fn patience_for(&self, errand: Errand) -> Duration {
+        match errand {
             Errand::Command => self.patience.max(COMMAND_PATIENCE),
             Errand::Get | Errand::Glance | Errand::Wait(_) => self.patience,
-        };
+        }
+    }
+
+    /// Queries wait so long from now on, those that are here already included.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+        let for_commands = self.patience_for(Errand::Command);
+        for waiting in self.gets.iter_mut().chain(&mut self.waits) {
+            waiting.until = waiting.since + patience;
+        }
+        for waiting in &mut self.commands {
+            waiting.until = waiting.since + for_commands;
+        }
+    }
+
+    /// The last in its line; it has waited since then.
+    pub fn push(&mut self, query: QueryId, errand: Errand, since: Instant) {
         let waiting = Waiting {
             query,
             errand,
-            since: now,
-            until: now + patience,
+            since,
+            until: since + self.patience_for(errand),
             ticket: self.next_ticket,
         };
         self.next_ticket += 1;
@@ -214,6 +231,24 @@ impl Queue {
     /// Whether a command waits.
     pub fn has_commands(&self) -> bool {
         !self.commands.is_empty()
+    }
+
+    /// Takes all out, in the order of arrival, with the time since when each waits.
+    pub fn take_all(&mut self) -> Vec<(QueryId, Instant)> {
+        let retries = self.retries.drain(..);
+        let mut all: Vec<_> = retries.map(|r| (r.ticket, r.query, r.lost)).collect();
+        for line in [&mut self.gets, &mut self.commands, &mut self.waits] {
+            all.extend(line.drain(..).map(|w| (w.ticket, w.query, w.since)));
+        }
+        all.sort_unstable();
+        all.into_iter()
+            .map(|(_, query, since)| (query, since))
+            .collect()
+    }
+
+    /// Takes all wait queries out.
+    pub fn take_waits(&mut self) -> impl Iterator<Item = QueryId> {
+        self.waits.drain(..).map(|waiting| waiting.query)
     }
 
     /// How many wait.

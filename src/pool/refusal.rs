@@ -44,6 +44,8 @@ pub enum Refusal {
     NotLivestatus(String),
     /// What the site sent cannot be passed on and the query may not be repeated.
     Unusable(Loss),
+    /// The site is no longer served; the sentence says why.
+    Ended(&'static str),
     /// A command was written, and the channel ended before its barrier was answered.
     MayHaveBeenDelivered(Loss),
 }
@@ -95,6 +97,7 @@ impl Refusal {
                 format!("Site {site} answered something that is not Livestatus: \"{bytes}\"")
             }
             Refusal::Unusable(loss) => format!("Site {site}: response not usable: {loss}"),
+            Refusal::Ended(why) => format!("Site {site} is no longer served: {why}"),
             Refusal::MayHaveBeenDelivered(loss) => {
                 format!("Site {site}: channel lost before the command was confirmed: {loss}")
             }

@@ -19,6 +19,10 @@ pub(super) const OWN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Steps of one client in one turn: a request read, an answer given.
 const MOST_ROUNDS: usize = 32;
 
+/// What a client is told whose request was not complete when nothing more was read.
+const STOPPED_READING: &str =
+    "The proxy is being stopped, and the request was not complete. Please ask again";
+
 /// What a client is told when the memory for requests is used up.
 const NO_MEMORY: &str = "The proxy has no memory left for requests";
 
@@ -75,7 +79,12 @@ impl Reactor {
             }
             Heard::Nothing | Heard::Step(Step::More) => {
                 self.reading_since(id);
-                false
+                self.dismiss(id)
+            }
+            Heard::CutByUs => {
+                let style = self.clients.get(id).map(Client::style).unwrap_or_default();
+                self.answer_unasked(id, style, BAD_GATEWAY, STOPPED_READING);
+                true
             }
             Heard::Step(Step::End) => self.say_goodbye(id),
             Heard::Step(Step::Faulty(fault, style)) => {
@@ -155,13 +164,15 @@ impl Reactor {
             client: Some(id),
             charged: request.bytes.len(),
             request,
+            arrived: self.now,
+            sent: None,
             stage: Stage::Waiting,
             strange_answer: None,
         };
         let Some(query) = self.queries.insert(query) else {
             return self.close_client(id, Parting::NoRoom);
         };
-        client.state = State::Asking(query);
+        client.asks(query);
         self.tell(site, Input::Arrived(query, kind));
         self.run_policy();
     }
@@ -218,6 +229,8 @@ impl Reactor {
                 },
             },
             charged: 0,
+            arrived: self.now,
+            sent: None,
             stage: Stage::Answered {
                 deadline: self.now + OWN_ANSWER_TIMEOUT,
                 response: Response::own(bytes, self.now),
@@ -288,13 +301,13 @@ impl Reactor {
         client.rest(self.now);
         self.end_query(query_id);
         if !style.keep_alive {
-            self.leave(id);
+            self.see_off(id);
         }
         true
     }
 
     /// The client's answer was its last.
-    fn leave(&mut self, id: ClientId) {
+    fn see_off(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };

@@ -3,6 +3,7 @@
 use super::{Reactor, Who};
 use crate::client::{Client, Parting};
 use crate::ids::SiteId;
+use crate::listen::Listener;
 use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
@@ -28,24 +29,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 impl Reactor {
     /// Lets in those who wait at a site's socket.
     pub(super) fn accept(&mut self, site: SiteId) {
+        if self.accept_some(site) {
+            self.ready.push_back(Who::Listener(site));
+        }
+    }
+
+    /// Lets some in; `true` if there may be more.
+    pub(super) fn accept_some(&mut self, site: SiteId) -> bool {
         for _ in 0..MOST_ACCEPTED {
             if self.is_crowded(site) {
-                return self.accept_later(site, "as many as can be told so are being refused");
+                self.accept_later(site, "as many as can be told so are being refused");
+                return false;
             }
-            let Some(entry) = self.sites.get_mut(site) else {
-                return;
+            let entry = self.sites.get_mut(site);
+            let Some(listener) = entry.and_then(|entry| entry.listener.as_ref()) else {
+                return false;
             };
-            match entry.listener.accept() {
+            match listener.accept() {
                 Ok(Some(socket)) => self.let_in(site, socket, false),
-                Ok(None) => return self.accepts_again(site),
+                Ok(None) => {
+                    self.accepts_again(site);
+                    return false;
+                }
                 // The event is spent and will not be told again.
                 Err(error) => {
                     self.accept_later(site, &sys::words(&error));
-                    return self.turn_one_away(site);
+                    self.turn_one_away(site);
+                    return false;
                 }
             }
         }
-        self.ready.push_back(Who::Listener(site));
+        true
     }
 
     /// Whether a further client could not even be told that there are too many.
@@ -81,7 +95,8 @@ impl Reactor {
             return;
         };
         drop(spare);
-        if let Ok(Some(socket)) = entry.listener.accept() {
+        let accepted = entry.listener.as_ref().map(Listener::accept);
+        if let Some(Ok(Some(socket))) = accepted {
             self.let_in(site, socket, true);
         }
     }

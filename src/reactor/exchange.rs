@@ -203,6 +203,9 @@ impl Reactor {
         // A site may answer before it has read everything; the rest would then
         // be the beginning of the next request.
         let was_read = request.is_none_or(|query| sent >= query.request.bytes.len());
+        if let Some(query) = query {
+            self.log_if_slow(query, "answered");
+        }
         let client = query.and_then(|query| self.leave_channel(query));
         let in_step = header.leaves_channel_in_step() && was_read;
         let loss = (!in_step).then_some(Loss::OutOfStep(header.status));

@@ -9,24 +9,28 @@ mod commands;
 mod connect;
 mod door;
 mod exchange;
+mod leaving;
 mod policy;
+mod reload;
 mod site;
 
+pub use reload::Changes;
 pub use site::SiteEntry;
 
 use crate::channel::Channel;
 use crate::client::Client;
 use crate::config::Limits;
 use crate::ids::{ChannelId, ClientId, OfChannel, OfClient, OfQuery, OfSite, SiteId};
+use crate::listen::Sockets;
 use crate::memory::Budget;
-use crate::pool::{Action, Input};
+use crate::pool::{self, Action, Input};
 use crate::query::Query;
 use crate::resolve::Resolver;
 use crate::slots::{Id, Slots};
 use crate::timers::{self, Timers};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -78,6 +82,31 @@ impl Who {
     }
 }
 
+/// A daemon that takes over asks the one before it for room with this signal.
+/// It has no other use, and whoever does not know it ignores it.
+pub const MAKE_ROOM: i32 = SIGURG;
+
+/// What is asked of the daemon as a whole, beyond serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Finish and end; a second one: end.
+    Stop,
+    /// Read the configuration again; `terminal`: it may also mean that the
+    /// terminal is gone.
+    Reload {
+        /// By the signal that terminals send.
+        terminal: bool,
+    },
+    /// Write the state file.
+    WriteState,
+    /// Give up half of all idle channels for a while.
+    MakeRoom,
+    /// The time that [`Reactor::run`] was given has come.
+    Due,
+    /// All that was under way when it was to stop is finished.
+    Finished,
+}
+
 /// Something the policy of a site is to be told.
 struct News {
     site: SiteId,
@@ -110,6 +139,15 @@ pub struct Reactor {
     /// Channels that wait for memory, first come first served.
     short_of_memory: VecDeque<ChannelId>,
     limits: Limits,
+    sockets: Sockets,
+    /// Queries that take longer are logged.
+    slow: Option<Duration>,
+    /// Sockets are not to be found yet.
+    is_hidden: bool,
+    /// Sites that are to go.
+    leaving: Vec<SiteId>,
+    /// What has been asked of the daemon.
+    calls: VecDeque<Call>,
     /// A descriptor to be given up when there are no others.
     spare: Option<File>,
     /// Clients over a limit that are being told so.
@@ -117,16 +155,17 @@ pub struct Reactor {
     scratch: Box<[u8]>,
     /// The time of this turn.
     now: Instant,
-    ends_with_terminal: bool,
+    /// Everything is being finished.
     stopping: bool,
 }
 
 impl Reactor {
     /// A loop without sites. To be made in the process in which it is to run:
     /// an epoll instance is shared over a fork.
-    pub fn new(limits: Limits) -> io::Result<Reactor> {
+    pub fn new(sockets: Sockets) -> io::Result<Reactor> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+        let limits = Limits::default();
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, MAKE_ROOM])?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NAMES)?);
@@ -147,34 +186,49 @@ impl Reactor {
             responses: Budget::new(limits.response_buffer),
             short_of_memory: VecDeque::new(),
             limits,
+            sockets,
+            slow: None,
+            is_hidden: false,
+            leaving: Vec::new(),
+            calls: VecDeque::new(),
             spare: File::open("/dev/null").ok(),
             turned_away: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             now: Instant::now(),
-            ends_with_terminal: false,
             stopping: false,
         })
     }
 
-    /// The terminal going away ends the loop, too: there is nothing to reload.
-    pub fn end_with_terminal(&mut self) {
-        self.ends_with_terminal = true;
+    /// Logs every query that takes longer than this.
+    pub fn log_slow_queries(&mut self, limit: Option<Duration>) {
+        self.slow = limit;
     }
 
-    /// Serves until a signal ends it.
-    pub fn run(&mut self) -> io::Result<()> {
+    /// Serves until something is asked of the daemon, or until `due`.
+    pub fn run(&mut self, due: Option<Instant>) -> io::Result<Call> {
         let mut events = Events::with_capacity(EVENTS);
         self.now = Instant::now();
         self.run_policy();
-        while !self.stopping {
-            self.turn(&mut events)?;
+        loop {
+            if let Some(call) = self.calls.pop_front() {
+                return Ok(call);
+            }
+            if self.stopping && self.sites.is_empty() {
+                return Ok(Call::Finished);
+            }
+            if due.is_some_and(|due| due <= self.now) {
+                return Ok(Call::Due);
+            }
+            self.turn(&mut events, due)?;
         }
-        Ok(())
     }
 
-    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+    fn turn(&mut self, events: &mut Events, due: Option<Instant>) -> io::Result<()> {
         let timeout = match self.ready.is_empty() {
-            true => self.timers.next().map(|at| rounded_up(at, Instant::now())),
+            true => {
+                let next = self.timers.next().into_iter().chain(due).min();
+                next.map(|at| rounded_up(at, Instant::now()))
+            }
             false => Some(Duration::ZERO),
         };
         match self.poll.poll(events, timeout) {
@@ -208,6 +262,9 @@ impl Reactor {
                 }
                 Some(Who::Site(_)) | None => {}
             }
+        }
+        if !self.leaving.is_empty() {
+            self.let_go();
         }
         Ok(())
     }
@@ -280,28 +337,66 @@ impl Reactor {
     }
 
     fn take_signals(&mut self) {
-        let pending: Vec<i32> = self.signals.pending().collect();
-        for signal in pending {
-            match signal {
-                SIGTERM | SIGINT => {
-                    log::info!("stopping on signal {signal}");
-                    self.stopping = true;
-                }
-                SIGHUP if self.ends_with_terminal => self.stopping = true,
-                SIGHUP | SIGUSR1 => {
-                    log::warn!("a changed configuration takes effect with the next restart");
-                }
-                _ => log::debug!("signal {signal} has no effect"),
+        for signal in self.signals.pending() {
+            let call = match signal {
+                SIGTERM | SIGINT => Call::Stop,
+                SIGHUP => Call::Reload { terminal: true },
+                SIGUSR1 => Call::Reload { terminal: false },
+                SIGUSR2 => Call::WriteState,
+                MAKE_ROOM => Call::MakeRoom,
+                _ => continue,
+            };
+            // Asked for twice is asked for once, but two signals to stop mean "now".
+            if call == Call::Stop || !self.calls.contains(&call) {
+                self.calls.push_back(call);
             }
         }
     }
 
-    /// Ends everything and takes the sockets away.
-    pub fn close(mut self) {
-        let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id).collect();
-        for id in sites {
-            self.sites.remove(id);
+    /// Other limits from now on.
+    fn set_limits(&mut self, limits: Limits) {
+        self.requests.set_limit(limits.request_buffer);
+        self.responses.set_limit(limits.response_buffer);
+        self.limits = limits;
+        self.memory_came_free();
+    }
+
+    /// Sites and their policies.
+    fn policies(&mut self) -> impl Iterator<Item = (SiteId, &mut pool::Site)> {
+        let sites = self.sites.iter_mut();
+        sites.filter_map(|(id, entry)| Some((id, entry.policy()?)))
+    }
+
+    /// Keeps no more than one channel to each site for now.
+    pub fn keep_to_one_channel(&mut self) {
+        self.limit_channels(|_| Some(1));
+    }
+
+    /// Gives up half of all idle channels, for the daemon that is to take over.
+    pub fn make_room(&mut self) {
+        self.limit_channels(|policy| Some(policy.open_channels() - policy.idle_channels() / 2));
+    }
+
+    /// Keeps as many channels as are configured.
+    pub fn keep_all_channels(&mut self) {
+        self.limit_channels(|_| None);
+    }
+
+    fn limit_channels(&mut self, most: impl Fn(&pool::Site) -> Option<usize>) {
+        let limits: Vec<(SiteId, Option<usize>)> = self
+            .policies()
+            .map(|(id, policy)| (id, most(policy)))
+            .collect();
+        for (id, most) in limits {
+            self.tell(id, Input::Limited(most));
         }
+        self.run_policy();
+    }
+
+    /// Whether it is known of every site whether it can be reached.
+    pub fn is_settled(&mut self) -> bool {
+        self.policies()
+            .all(|(_, policy)| policy.state() != pool::State::Starting)
     }
 }
 

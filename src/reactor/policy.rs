@@ -1,6 +1,7 @@
 //! Hands the policies what has happened and carries out what they order.
 
 use super::Reactor;
+use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::client::Parting;
 use crate::ids::{QueryId, SiteId};
@@ -92,6 +93,7 @@ impl Reactor {
         let Some(query) = self.queries.get_mut(id) else {
             return;
         };
+        query.sent.get_or_insert(self.now);
         query.stage = Stage::Sent {
             channel: channel_id,
             deadline,
@@ -121,6 +123,7 @@ impl Reactor {
         }
         let text = refusal.text(self.site_name(site));
         log::trace!("refused: {text}");
+        self.log_if_slow(id, &text);
         self.answer_own(id, BAD_GATEWAY, &text);
     }
 
@@ -152,6 +155,25 @@ impl Reactor {
         };
         self.release(site, reserved);
         self.client_is_ready(client);
+    }
+
+    /// Says how long a query took, if that is to be known.
+    pub(super) fn log_if_slow(&self, id: QueryId, end: &str) {
+        let (Some(limit), Some(query)) = (self.slow, self.queries.get(id)) else {
+            return;
+        };
+        let took = self.now.saturating_duration_since(query.arrived);
+        if took < limit {
+            return;
+        }
+        let sent = query.sent.unwrap_or(self.now);
+        log::info!(
+            "site {}: slow query: {end} after {:.1} s, {:.1} s of it waiting: {}",
+            self.site_name(query.site),
+            took.as_secs_f64(),
+            sent.saturating_duration_since(query.arrived).as_secs_f64(),
+            shown(&query.request.bytes)
+        );
     }
 
     fn log_core(&self, site: SiteId, core: Core) {

@@ -1,15 +1,14 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
+use super::leaving::Leaving;
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
 use crate::ids::{ChannelId, SiteId};
-use crate::listen::{Access, Listener};
+use crate::listen::Listener;
 use crate::memory::Share;
 use crate::pool::{self, ChannelNo, Input, Settings};
 use crate::timers::{self, Armed};
-use std::io;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Clients of a site that is not served; each is there for one sentence.
@@ -22,6 +21,24 @@ pub enum Service {
     Pooled(Box<Pooled>),
     /// Nothing: what is configured for it cannot be used. The text says why.
     Unusable(String),
+}
+
+/// A site as it is to be.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Served like this.
+    Served(Box<SiteConfig>),
+    /// By this name, and whoever asks is told this.
+    Unusable(String, String),
+}
+
+impl Wanted {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Wanted::Served(config) => &config.name,
+            Wanted::Unusable(name, _) => name,
+        }
+    }
 }
 
 /// A site that is served.
@@ -61,7 +78,10 @@ pub struct SiteEntry {
     /// Its name.
     pub name: String,
     pub(super) service: Service,
-    pub(super) listener: Listener,
+    /// Its socket; one that has moved to another address has left it behind.
+    pub(super) listener: Option<Listener>,
+    /// Set when it is to go.
+    pub(super) leaving: Option<Leaving>,
     /// Its channels by number.
     pub(super) channels: Vec<Option<ChannelId>>,
     /// Memory that its responses hold.
@@ -126,54 +146,34 @@ impl SiteEntry {
     }
 }
 
+/// A number that sets the jitter of one site apart from another's.
+fn seed(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 impl Reactor {
-    /// Serves `config` at `path`.
-    pub fn add_site(&mut self, config: SiteConfig, path: &Path, access: Access) -> io::Result<()> {
-        let settings = Settings::from(&config);
-        // One more than the pool has: the probe.
-        let channels = usize::from(settings.channels) + 1;
-        let seed = config
-            .name
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
-                (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        let name = config.name.clone();
-        let policy = pool::Site::new(settings, self.now, seed);
-        let service = Service::Pooled(Box::new(Pooled { policy, config }));
-        let site = self.place(name, service, channels, path, access)?;
-        self.news.push_back(News {
-            site,
-            input: Input::Due,
-            lost: None,
-        });
-        Ok(())
-    }
-
-    /// Answers everybody who asks for site `name` with `why`.
-    pub fn add_unusable_site(
-        &mut self,
-        name: &str,
-        why: String,
-        path: &Path,
-        access: Access,
-    ) -> io::Result<()> {
-        self.place(name.into(), Service::Unusable(why), 0, path, access)?;
-        Ok(())
-    }
-
-    fn place(
-        &mut self,
-        name: String,
-        service: Service,
-        channels: usize,
-        path: &Path,
-        access: Access,
-    ) -> io::Result<SiteId> {
-        let entry = SiteEntry {
+    /// Takes a site in, with its socket.
+    pub(super) fn add_site(&mut self, site: Wanted, listener: Listener) -> Option<SiteId> {
+        let (name, service, channels) = match site {
+            Wanted::Served(config) => {
+                let settings = Settings::from(&*config);
+                // One more than the pool has: the probe.
+                let channels = usize::from(settings.channels) + 1;
+                let name = config.name.clone();
+                let policy = pool::Site::new(settings, self.now, seed(&name));
+                let config = *config;
+                let service = Service::Pooled(Box::new(Pooled { policy, config }));
+                (name, service, channels)
+            }
+            Wanted::Unusable(name, why) => (name, Service::Unusable(why), 0),
+        };
+        let id = self.sites.insert(SiteEntry {
             name,
             service,
-            listener: Listener::bind(path, access)?,
+            listener: Some(listener),
+            leaving: None,
             channels: vec![None; channels],
             memory: Share::default(),
             clients: 0,
@@ -184,36 +184,38 @@ impl Reactor {
             deaf_since: None,
             losses: Losses::default(),
             pause: Armed::default(),
-        };
-        let full = || io::Error::other("too many sites");
-        let id = self.sites.insert(entry).ok_or_else(full)?;
-        if let Some(entry) = self.sites.get_mut(id) {
-            let token = Who::Listener(id).token();
-            entry.listener.register(self.poll.registry(), token)?;
-        }
-        Ok(id)
+        })?;
+        self.tell(id, Input::Due);
+        Some(id)
     }
 
-    /// The policy's time may have come.
+    /// The policy's time may have come, or the end of one that is to go.
     pub(super) fn remind_site(&mut self, id: SiteId, at: Instant) {
         let Some(entry) = self.sites.get_mut(id) else {
             return;
         };
-        if timers::fired(&mut entry.armed, at) {
-            let due = entry.policy().and_then(|policy| policy.deadline());
-            if due.is_some_and(|due| due <= self.now) {
-                self.tell(id, Input::Due);
-                self.run_policy();
-            } else {
-                self.arm_site(id);
-            }
+        if !timers::fired(&mut entry.armed, at) {
+            return;
+        }
+        self.remind_leaving(id);
+        let Some(entry) = self.sites.get_mut(id) else {
+            return;
+        };
+        let due = entry.policy().and_then(|policy| policy.deadline());
+        if due.is_some_and(|due| due <= self.now) {
+            self.tell(id, Input::Due);
+            self.run_policy();
+        } else {
+            self.arm_site(id);
         }
     }
 
-    /// Makes sure that the policy is reminded in time.
+    /// Makes sure that the site is reminded in time.
     pub(super) fn arm_site(&mut self, id: SiteId) {
         if let Some(entry) = self.sites.get_mut(id) {
+            let leaving = entry.leaving.as_ref().and_then(Leaving::deadline);
             let deadline = entry.policy().and_then(|policy| policy.deadline());
+            let deadline = deadline.into_iter().chain(leaving).min();
             self.timers.arm(Who::Site(id), &mut entry.armed, deadline);
         }
     }

@@ -1,6 +1,7 @@
 //! One site: its channels' states, its waiting queries, its health. The only
 //! place where any of these changes. Must not know what a channel is made of.
 
+mod changing;
 mod opening;
 mod serving;
 
@@ -22,7 +23,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// The settings that the policy goes by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Channels to keep open.
     pub channels: u8,
@@ -104,6 +105,10 @@ pub struct Site {
     unsettled: bool,
     /// When the last byte came from the site, on any channel.
     heard: Instant,
+    /// No more channels than these, while another daemon takes over.
+    most: Option<usize>,
+    /// What is under way is finished, and then the site goes.
+    retiring: bool,
 }
 
 impl Site {
@@ -130,6 +135,8 @@ impl Site {
             doubt: None,
             unsettled: false,
             heard: now,
+            most: None,
+            retiring: false,
             settings,
         }
     }
@@ -138,7 +145,8 @@ impl Site {
     pub fn handle(&mut self, input: Input, now: Instant, out: &mut Vec<Action>) {
         self.mute.take_if(|since| self.heard > *since);
         match input {
-            Input::Arrived(query, kind) => self.arrived(query, kind, now, out),
+            Input::Arrived(query, kind) => self.arrived(query, kind, now, now, out),
+            Input::Moved(query, kind, since) => self.arrived(query, kind, since, now, out),
             Input::Withdrawn(query) => self.queue.withdraw(query),
             Input::Connected(channel) => self.connected(channel, now, out),
             Input::Beaten(channel, core) => self.beaten(channel, core, now, out),
@@ -153,6 +161,9 @@ impl Site {
                 owed,
             } => self.lost(channel, loss, owed, now, out),
             Input::Due => self.due(now, out),
+            Input::Configured(settings) => self.configure(settings, now, out),
+            Input::Limited(most) => self.most = most,
+            Input::Retired(waits) => self.retire_all(waits, out),
         }
         self.settle(now, out);
     }
@@ -202,7 +213,14 @@ impl Site {
         self.queue.len()
     }
 
-    fn arrived(&mut self, query: QueryId, kind: Kind, now: Instant, out: &mut Vec<Action>) {
+    fn arrived(
+        &mut self,
+        query: QueryId,
+        kind: Kind,
+        since: Instant,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
         let errand = match kind {
             Kind::Get => Errand::Get,
             Kind::Command => Errand::Command,
@@ -225,14 +243,14 @@ impl Site {
             }
             // It may outlast the trouble, if nobody waits for its end.
             out.push(Action::Hold(query, refusal));
-        } else if let Some(since) = self.mute
+        } else if let Some(mute) = self.mute
             && errand != Errand::Command
         {
-            let lasted = now.saturating_duration_since(since);
+            let lasted = now.saturating_duration_since(mute);
             out.push(Action::Refuse(query, Refusal::Mute { lasted }));
             return;
         }
-        self.queue.push(query, errand, now);
+        self.queue.push(query, errand, since);
     }
 
     fn lost(
@@ -331,8 +349,8 @@ impl Site {
         while let Some(waiting) = self.queue.pop_impatient(now) {
             self.out_of_patience(waiting, now, out);
         }
-        let limit = self.settings.query_timeout;
         while let Some(retry) = self.queue.pop_late_retry(now) {
+            let limit = retry.life;
             out.push(Action::Refuse(retry.query, Refusal::TimedOut { limit }));
         }
     }
@@ -409,6 +427,7 @@ impl Site {
         self.serve(now, out);
         self.cap.take_if(|(_, until)| *until <= now);
         self.retire_surplus(now, out);
+        self.clear_out(out);
         self.open_if_due(now, out);
         self.probe_if_due(now, out);
         let has_room = !self.idle.is_empty() || self.opens_on_demand();
@@ -539,7 +558,8 @@ impl Site {
             "the probe serves"
         );
         assert!(
-            count(Channel::is_waiting) <= usize::from(self.settings.channels / 2).max(1),
+            // There may have been more channels when they began.
+            count(Channel::is_waiting) <= (self.channels.len() / 2).max(1),
             "wait queries use more than their share"
         );
         if let Condition::Dead { .. } = self.condition {

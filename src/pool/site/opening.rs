@@ -156,15 +156,20 @@ impl Site {
     /// The number of the connection that is made beside the channels, when
     /// all of them are at work and silent.
     pub(super) fn probe(&self) -> ChannelNo {
-        ChannelNo(self.settings.channels)
+        ChannelNo(self.channels.len().saturating_sub(1) as u8)
     }
 
     /// When the probe is due; nothing while a channel could tell more.
     pub(super) fn probe_due(&self) -> Option<Instant> {
         let (_, channels) = self.channels.split_last()?;
-        let all_busy = channels.iter().all(|c| matches!(c, Channel::Serving(_)));
-        let is_out = self.channel(self.probe()) != Channel::Closed;
-        if !all_busy || is_out || !self.is_well() || self.opens_on_demand() {
+        let mut configured = channels.iter().take(usize::from(self.settings.channels));
+        let all_busy = configured.all(|c| matches!(c, Channel::Serving(_)));
+        let could_tell = |c: &Channel| !matches!(c, Channel::Closed | Channel::Serving(_));
+        if !all_busy
+            || self.channels.iter().any(could_tell)
+            || !self.is_well()
+            || self.opens_on_demand()
+        {
             return None;
         }
         let silent = self.heard + self.settings.heartbeat.interval + self.heartbeat_timeout();
@@ -203,11 +208,13 @@ impl Site {
     /// How many channels are to be kept.
     fn wanted(&self) -> usize {
         let configured = usize::from(self.settings.channels);
-        if self.opens_on_demand() {
+        let most = match self.retiring {
+            true => self.serving() + self.queue.len(),
             // The second is closed as soon as nobody waits for it.
-            return configured.min(1);
-        }
-        self.cap.map_or(configured, |(cap, _)| cap.min(configured))
+            false if self.opens_on_demand() => 1,
+            false => self.cap.map_or(configured, |(cap, _)| cap),
+        };
+        configured.min(most).min(self.most.unwrap_or(configured))
     }
 
     /// How many channels there are or are being opened.
@@ -258,6 +265,7 @@ impl Site {
     fn demanded(&self) -> Option<Instant> {
         let most = ICINGA2_CHANNELS.min(usize::from(self.settings.channels));
         match (self.taken(), self.queue.oldest()) {
+            (0, None) if self.retiring => None,
             (0, None) => Some(self.next_open.max(self.next_probe)),
             (0, Some(_)) => Some(self.next_open),
             (taken, Some(oldest)) if taken < most => {

@@ -56,6 +56,7 @@ impl Site {
                     errand,
                     lost: now,
                     deadline: serving.deadline,
+                    life: serving.life,
                     ticket: serving.ticket,
                 });
                 return;
@@ -103,7 +104,7 @@ impl Site {
                     query: retry.query,
                     errand: retry.errand,
                     deadline: retry.deadline,
-                    life: self.settings.query_timeout,
+                    life: retry.life,
                     since: retry.lost,
                     until: retry.deadline,
                     ticket: retry.ticket,

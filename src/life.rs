@@ -1,0 +1,323 @@
+//! The life of the daemon: how it starts, is told to change, is followed by
+//! another one, and ends. The loop serves; what concerns the process as a whole
+//! is decided here.
+
+use crate::cli::Arguments;
+use crate::config::{self, Config, Problem};
+use crate::logging::{self, Output};
+use crate::places::Places;
+use crate::process::{self, Claim, PidFile, Report};
+use crate::reactor::{Call, MAKE_ROOM, Reactor};
+use crate::supervisor::Supervisor;
+use crate::{startup, sys};
+use log::LevelFilter;
+use signal_hook::consts::SIGTERM;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// So long a daemon that takes over may take to reach the sites before it goes
+/// on without those that do not answer.
+const LONGEST_PROOF: Duration = Duration::from_secs(5);
+
+/// So long channels are left to a daemon that wants to take over; if it has not
+/// done so by then, it will not.
+const ROOM_LASTS: Duration = Duration::from_secs(15);
+
+/// The daemon that ran before this one.
+#[derive(Debug, Clone, Copy)]
+struct Predecessor(i32);
+
+impl Predecessor {
+    fn tell(self, signal: i32) -> Result<(), String> {
+        let told = |error| format!("cannot signal process {}: {}", self.0, sys::words(&error));
+        sys::signal(self.0, signal).map_err(told)
+    }
+}
+
+/// A daemon that serves.
+struct Life<'a> {
+    arguments: &'a Arguments,
+    places: &'a Places,
+    reactor: Reactor,
+    supervisor: Supervisor,
+    /// Given up when the daemon begins to stop: from then on another one may start.
+    pid_file: Option<PidFile>,
+    /// Until when channels are left to a daemon that takes over.
+    room_until: Option<Instant>,
+}
+
+/// Prints what would be served, or what is wrong with it.
+pub fn check(arguments: &Arguments) -> Result<(), String> {
+    let places = Places::find(arguments)?;
+    let config = read_config(arguments, &places)?;
+    if !config.errors.is_empty() {
+        return Err("the configuration has errors".into());
+    }
+    print!("{}", config::show_config(&config));
+    Ok(())
+}
+
+/// Serves until it is told to stop. The error is one line for a person.
+pub fn serve(arguments: &Arguments) -> Result<(), String> {
+    let places = Places::find(arguments)?;
+    let config = read_config(arguments, &places)?;
+    if config.sites.is_empty() && !config.errors.is_empty() {
+        return Err("none of the configured sites can be served".into());
+    }
+    let (output, report) = match arguments.foreground {
+        true => (Output::foreground(), Report::to_terminal()),
+        false => {
+            // Opened while there is still a terminal to complain on.
+            let output = open_log(&places)?;
+            (output, process::daemonize()?)
+        }
+    };
+    match start(arguments, &places, config, output) {
+        Ok(mut life) => {
+            life.supervisor.ready();
+            report.ready();
+            life.run()
+        }
+        Err(text) => report.fail(&text),
+    }
+}
+
+fn start<'a>(
+    arguments: &'a Arguments,
+    places: &'a Places,
+    config: Config,
+    output: Output,
+) -> Result<Life<'a>, String> {
+    startup::make_places(places)?;
+    let (mut pid_file, predecessor) = claim(places, arguments.takeover)?;
+    // Only with the lock is it certain that the log is ours to write to.
+    logging::start(output, level(arguments, &config));
+    log_problems(&config, places);
+    let sites = config.sites.len();
+    let reactor = startup::build(config, places, predecessor.map(|other| other.0))
+        .and_then(|mut reactor| {
+            reactor.log_slow_queries(arguments.slow_queries);
+            match predecessor {
+                None => reactor.show()?,
+                Some(other) => take_over(&mut reactor, other, &mut pid_file, &places.pid_file)?,
+            }
+            Ok(reactor)
+        })
+        .inspect_err(|text| log::error!("{text}"))?;
+    let plural = if sites == 1 { "" } else { "s" };
+    log::info!(
+        "liveproxyd {} is serving {sites} site{plural}",
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(Life {
+        arguments,
+        places,
+        reactor,
+        supervisor: Supervisor::find(),
+        pid_file: Some(pid_file),
+        room_until: None,
+    })
+}
+
+/// Makes sure that no other daemon runs, or that it is the one to take over from.
+fn claim(places: &Places, takeover: bool) -> Result<(PidFile, Option<Predecessor>), String> {
+    if !takeover {
+        return Ok((PidFile::take(&places.pid_file)?, None));
+    }
+    match PidFile::claim(&places.pid_file)? {
+        Claim::Ours(file) => Ok((file, None)),
+        Claim::Held(None) => Err("the daemon that runs has not written its number yet".into()),
+        Claim::Held(Some(pid)) => {
+            let next = PidFile::take(&next_to(&places.pid_file))
+                .map_err(|text| format!("cannot take over from process {pid}: {text}"))?;
+            Ok((next, Some(Predecessor(pid))))
+        }
+    }
+}
+
+/// The pid file of a daemon that does not serve yet; its lock keeps a third one out.
+fn next_to(pid_file: &Path) -> PathBuf {
+    let mut name = OsString::from(pid_file);
+    name.push(".next");
+    name.into()
+}
+
+/// Serves in place of another daemon, which is told to finish.
+fn take_over(
+    reactor: &mut Reactor,
+    other: Predecessor,
+    pid_file: &mut PidFile,
+    place: &Path,
+) -> Result<(), String> {
+    log::info!("taking over from process {}", other.0);
+    // Sites that take few connections have room for both only so.
+    other.tell(MAKE_ROOM)?;
+    reactor.keep_to_one_channel();
+    let until = Instant::now() + LONGEST_PROOF;
+    while Instant::now() < until && !reactor.is_settled() {
+        let soon = Instant::now() + Duration::from_millis(10);
+        match reactor.run(Some(soon.min(until))) {
+            Ok(Call::Stop) => return Err("told to stop before it could take over".into()),
+            Ok(_) => {}
+            Err(error) => return Err(loop_failed(&error)),
+        }
+    }
+    reactor.show()?;
+    pid_file.move_to(place)?;
+    reactor.keep_all_channels();
+    // From here on it does not matter what becomes of it.
+    if let Err(text) = other.tell(SIGTERM) {
+        log::warn!("{text}");
+    }
+    Ok(())
+}
+
+impl Life<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        loop {
+            let call = self.reactor.run(self.due()).map_err(|error| {
+                let text = loop_failed(&error);
+                log::error!("{text}");
+                text
+            })?;
+            match call {
+                Call::Stop if self.pid_file.is_some() => self.stop(),
+                Call::Stop => {
+                    log::warn!("stopping at once");
+                    return Ok(());
+                }
+                Call::Reload { .. } => self.reload(),
+                Call::MakeRoom => self.make_room(),
+                Call::WriteState => log::debug!("there is no state file yet"),
+                Call::Due => self.see_what_is_due(),
+                Call::Finished => {
+                    log::info!("stopped");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let due = [self.room_until, self.supervisor.due()];
+        due.into_iter().flatten().min()
+    }
+
+    fn see_what_is_due(&mut self) {
+        let now = Instant::now();
+        self.supervisor.keep_alive(now);
+        if self.room_until.take_if(|until| *until <= now).is_some() {
+            log::warn!("no other daemon has taken over: all channels are kept again");
+            self.reactor.keep_all_channels();
+        }
+    }
+
+    fn stop(&mut self) {
+        log::info!("stopping: what was asked is answered, nothing new is taken");
+        self.supervisor.stopping();
+        self.reactor.stop();
+        // Not before the sockets: who starts next is to find none of them.
+        self.pid_file = None;
+    }
+
+    fn make_room(&mut self) {
+        log::info!("another daemon is about to take over: half of the idle channels are closed");
+        self.room_until = Some(Instant::now() + ROOM_LASTS);
+        self.reactor.make_room();
+    }
+
+    fn reload(&mut self) {
+        logging::reopen();
+        if self.pid_file.is_none() {
+            return;
+        }
+        self.supervisor.reloading();
+        match self.read_again() {
+            Ok(text) => log::info!("configuration read again: {text}"),
+            Err(problems) => {
+                for problem in &problems {
+                    log::error!("{problem}");
+                }
+                log::error!("the configuration stays as it was, because the new one has errors");
+            }
+        }
+        self.supervisor.ready();
+    }
+
+    /// Reads the configuration and puts it into effect, if all of it is good.
+    fn read_again(&mut self) -> Result<String, Vec<Problem>> {
+        let mut config = startup::read_config(self.arguments, self.places)?;
+        if !config.errors.is_empty() {
+            return Err(config.errors);
+        }
+        for problem in &config.warnings {
+            log::warn!("{problem}");
+        }
+        let alone = |text| vec![Problem::without_place(text)];
+        startup::make_places(self.places).map_err(alone)?;
+        startup::fit_descriptors(&mut config);
+        let level = level(self.arguments, &config);
+        let changes = self.reactor.configure(config).map_err(alone)?;
+        log::set_max_level(level);
+        Ok(changes.to_string())
+    }
+}
+
+fn loop_failed(error: &std::io::Error) -> String {
+    format!("the event loop failed: {}", sys::words(error))
+}
+
+fn open_log(places: &Places) -> Result<Output, String> {
+    Output::file(&places.log_file).map_err(|error| {
+        let (path, words) = (places.log_file.display(), sys::words(&error));
+        format!("cannot log to {path}: {words}")
+    })
+}
+
+/// What is logged: the command line wins over the configuration.
+fn level(arguments: &Arguments, config: &Config) -> LevelFilter {
+    match (arguments.debug, arguments.verbose) {
+        (true, _) => LevelFilter::Trace,
+        (false, true) => LevelFilter::Debug,
+        (false, false) => logging::filter(config.log_level),
+    }
+}
+
+fn log_problems(config: &Config, places: &Places) {
+    for problem in &config.errors {
+        log::error!("{problem}");
+    }
+    for problem in &config.warnings {
+        log::warn!("{problem}");
+    }
+    if config.sites.is_empty() && config.refused.is_empty() {
+        log::warn!("no site is configured in {}", places.config);
+    }
+}
+
+/// Reads the configuration and says on standard error what is wrong with it.
+fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, String> {
+    let tell = |problems: &[Problem], kind: &str| {
+        for problem in problems {
+            match &problem.place {
+                Some(_) => eprintln!("{problem}{kind}"),
+                None => eprintln!("liveproxyd: {problem}{kind}"),
+            }
+            if let Some(lines) = problem.excerpt_lines() {
+                eprintln!("{lines}");
+            }
+        }
+    };
+    match startup::read_config(arguments, places) {
+        Ok(config) => {
+            tell(&config.errors, "");
+            tell(&config.warnings, " (warning)");
+            Ok(config)
+        }
+        Err(problems) => {
+            tell(&problems, "");
+            Err("the configuration cannot be read".into())
+        }
+    }
+}

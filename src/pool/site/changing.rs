@@ -1,0 +1,93 @@
+//! What happens to a site when it is configured anew, when another daemon is
+//! to take it over, and when it goes.
+
+use super::{Settings, Site};
+use crate::ids::QueryId;
+use crate::pool::channel::Channel;
+use crate::pool::{Action, ChannelNo, Errand, Loss, Refusal};
+use std::time::Instant;
+
+impl Site {
+    /// Queries that are under way keep their limits, those that wait get new ones.
+    pub(super) fn configure(&mut self, settings: Settings, now: Instant, out: &mut Vec<Action>) {
+        let places = usize::from(settings.channels) + 1;
+        if places > self.channels.len() {
+            // The last number is the probe's, and becomes an ordinary channel's.
+            self.give_up(self.probe(), Loss::NotNeeded, out);
+            self.channels.resize(places, Channel::Closed);
+            self.unused.resize(places - 1, None);
+        }
+        // With fewer channels the places stay: those at work on them finish.
+        if settings.channels != self.settings.channels {
+            self.cap = None;
+            self.stunted = false;
+        }
+        self.queue.set_patience(settings.channel_timeout);
+        self.next_beat = self.next_beat.min(now + settings.heartbeat.interval);
+        self.next_open = self.next_open.min(now + settings.connect_retry);
+        self.settings = settings;
+    }
+
+    /// Takes those out who wait for a channel, to be given to another site;
+    /// with the time since when each waits.
+    pub fn hand_over(&mut self) -> Vec<(QueryId, Instant)> {
+        self.queue.take_all()
+    }
+
+    /// The site is to go.
+    pub(super) fn retire_all(&mut self, waits: Option<Refusal>, out: &mut Vec<Action>) {
+        self.retiring = true;
+        let Some(refusal) = waits else { return };
+        for query in self.queue.take_waits() {
+            out.push(Action::Refuse(query, refusal.clone()));
+        }
+        for index in 0..self.channels.len() {
+            let channel = ChannelNo(index as u8);
+            if let Channel::Serving(serving) = self.channel(channel)
+                && matches!(serving.errand, Errand::Wait(_))
+            {
+                out.push(Action::Refuse(serving.query, refusal.clone()));
+                self.give_up(channel, Loss::NotNeeded, out);
+            }
+        }
+    }
+
+    /// Where the site is to go and nobody waits, only channels at work are kept.
+    pub(super) fn clear_out(&mut self, out: &mut Vec<Action>) {
+        if !self.retiring || self.queue.len() > 0 {
+            return;
+        }
+        for index in 0..self.channels.len() {
+            let channel = ChannelNo(index as u8);
+            match self.channel(channel) {
+                Channel::Serving(_) => {}
+                _ => self.give_up(channel, Loss::NotNeeded, out),
+            }
+        }
+    }
+
+    fn give_up(&mut self, channel: ChannelNo, loss: Loss, out: &mut Vec<Action>) {
+        if self.channel(channel) != Channel::Closed {
+            self.set(channel, Channel::Closed);
+            self.idle.retain(|idle| *idle != channel);
+            out.push(Action::Close(channel, loss));
+        }
+    }
+
+    /// Channels that are free, and may be given up.
+    pub fn idle_channels(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Queries on channels.
+    pub(super) fn serving(&self) -> usize {
+        let serves = |c: &&Channel| matches!(c, Channel::Serving(_));
+        self.channels.iter().filter(serves).count()
+    }
+
+    /// Whether a site that is to go has finished everything.
+    pub fn is_done(&self) -> bool {
+        let closed = |c: &Channel| *c == Channel::Closed;
+        self.retiring && self.queue.len() == 0 && self.channels.iter().all(closed)
+    }
+}
