@@ -62,6 +62,9 @@ pub mod listen;
 pub mod resolve;
 pub mod stream;
 
+pub mod counters;
+pub mod report;
+
 pub mod ids;
 pub mod memory;
 pub mod slots;
