@@ -86,6 +86,8 @@ pub struct Channel {
     pub no: ChannelNo,
     /// When it began.
     pub opened: Instant,
+    /// Since when it is at what it is at.
+    pub since: Instant,
     /// The address it is connected to, if it has one.
     pub address: Option<IpAddr>,
     /// Whether it has ever answered a heartbeat.
@@ -109,6 +111,7 @@ impl Channel {
             site,
             no,
             opened: now,
+            since: now,
             address: None,
             is_proved: false,
             queries: 0,
@@ -116,6 +119,16 @@ impl Channel {
             patience: None,
             armed: Armed::default(),
             state: State::LookingUp,
+        }
+    }
+
+    /// Its connection, if there is one.
+    pub fn stream(&self) -> Option<&Stream> {
+        match &self.state {
+            State::LookingUp => None,
+            State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
+                Some(stream)
+            }
         }
     }
 
@@ -153,7 +166,8 @@ impl Channel {
     }
 
     /// The connection is made: nothing is asked yet.
-    pub fn rest(&mut self) {
+    pub fn rest(&mut self, now: Instant) {
+        self.since = now;
         self.state = match std::mem::replace(&mut self.state, State::LookingUp) {
             State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
                 State::Idle(stream)
@@ -168,6 +182,7 @@ impl Channel {
         purpose: Purpose,
         request: &[u8],
         registry: &Registry,
+        now: Instant,
     ) -> io::Result<()> {
         let stream = match std::mem::replace(&mut self.state, State::LookingUp) {
             State::Idle(stream) => stream,
@@ -187,6 +202,7 @@ impl Channel {
             incoming,
         };
         self.state = State::Busy(stream, exchange);
+        self.since = now;
         self.send(request, registry)
     }
 

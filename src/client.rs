@@ -124,6 +124,12 @@ pub struct Client {
     pub is_ready: bool,
     /// Share of the memory for requests.
     pub charged: usize,
+    /// Its number, for people; no other client ever has it.
+    pub number: u64,
+    /// When it came.
+    pub connected: Instant,
+    /// Requests of its that became queries.
+    pub requests: u64,
     /// When it came, or got its last answer.
     rested: Instant,
     /// Commands of its that failed and of which it has not been told.
@@ -133,15 +139,13 @@ pub struct Client {
     pending: Vec<u8>,
     /// It will send no more.
     ended: bool,
-    /// It has made a request.
-    has_asked: bool,
     /// We read no more than what it had written by then.
     dismissed: bool,
 }
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(site: SiteId, stream: Stream, turned_away: bool, now: Instant) -> Self {
+    pub fn new(site: SiteId, stream: Stream, turned_away: bool, number: u64, now: Instant) -> Self {
         Client {
             site,
             stream,
@@ -154,12 +158,14 @@ impl Client {
             armed: Armed::default(),
             is_ready: false,
             charged: 0,
+            number,
+            connected: now,
+            requests: 0,
             rested: now,
             failure: None,
             framer: Framer::default(),
             pending: Vec::new(),
             ended: false,
-            has_asked: false,
             dismissed: false,
         }
     }
@@ -229,7 +235,7 @@ impl Client {
 
     /// Notes that it has made a request.
     pub fn asks(&mut self, query: QueryId) {
-        self.has_asked = true;
+        self.requests += 1;
         self.state = State::Asking(query);
     }
 
@@ -238,13 +244,18 @@ impl Client {
     /// stays too, if it may not be dismissed `anyway`. `true` if that is news.
     pub fn dismiss(&mut self, anyway: bool) -> bool {
         let is_reading = matches!(self.state, State::Reading { .. });
-        let may_go = self.has_asked || anyway;
+        let may_go = self.requests > 0 || anyway;
         if self.dismissed || !is_reading || !may_go || self.is_inside_request() {
             return false;
         }
         self.dismissed = true;
         self.stream.shut_read();
         true
+    }
+
+    /// When it came, or got its last answer.
+    pub fn rested(&self) -> Instant {
+        self.rested
     }
 
     /// Since when nothing is to be done for it; nothing if there is.

@@ -170,7 +170,7 @@ fn refuse_if_in_use(path: &Path, predecessor: Option<i32>) -> io::Result<()> {
     // It must not wait for a daemon that accepts no more.
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => match sys::peer_pid(&socket) {
+        Ok(()) => match sys::peer(&socket).map(|peer| peer.pid) {
             pid if pid.is_some() && pid == predecessor => Ok(()),
             Some(pid) => in_use(format!("process {pid} listens there already")),
             None => in_use("another process listens there already".into()),

@@ -6,12 +6,14 @@
 //! Events are edge-triggered: one is told once. What may be possible is noted
 //! in the stream and taken back only when the system says that it is not.
 
+use crate::sys::{self, Peer};
 use mio::event::{Event, Source};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -235,6 +237,22 @@ impl Stream {
         if let Socket::Tcp(socket) = &self.socket {
             // Without it the answer comes too, only later.
             let _ = SockRef::from(socket).set_tcp_quickack(true);
+        }
+    }
+
+    /// Its descriptor, for people.
+    pub fn descriptor(&self) -> i32 {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+
+    /// Process and user at the other end, where that is known.
+    pub fn peer(&self) -> Option<Peer> {
+        match &self.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(socket) => sys::peer(socket),
         }
     }
 

@@ -50,8 +50,23 @@ pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     }
 }
 
-/// The process at the other end of a UNIX socket.
-pub fn peer_pid(socket: &impl AsRawFd) -> Option<i32> {
+/// Who is at the other end of a UNIX socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The process that connected, or that listens.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+}
+
+/// The user that this process acts as.
+pub fn own_uid() -> u32 {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Who is at the other end of a UNIX socket.
+pub fn peer(socket: &impl AsRawFd) -> Option<Peer> {
     // SAFETY: ucred is plain data, for which zero bytes are a value.
     let mut credentials: libc::ucred = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
@@ -65,7 +80,10 @@ pub fn peer_pid(socket: &impl AsRawFd) -> Option<i32> {
             &mut length,
         )
     };
-    (result == 0).then_some(credentials.pid)
+    (result == 0).then_some(Peer {
+        pid: credentials.pid,
+        uid: credentials.uid,
+    })
 }
 
 /// Sends a signal to a process.
@@ -138,7 +156,11 @@ mod tests {
     #[test]
     fn the_peer_of_a_socket_pair_is_this_process() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert_eq!(peer_pid(&one), Some(std::process::id() as i32));
+        let us = Peer {
+            pid: std::process::id() as i32,
+            uid: own_uid(),
+        };
+        assert_eq!(peer(&one), Some(us));
     }
 
     #[test]

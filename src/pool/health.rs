@@ -59,8 +59,13 @@ impl Health {
         }
     }
 
+    /// The last one, or nothing if nothing is known.
+    pub fn last(&self) -> Duration {
+        self.times.back().copied().unwrap_or_default()
+    }
+
     /// The median, or nothing if nothing is known.
-    fn typical(&self) -> Duration {
+    pub fn typical(&self) -> Duration {
         let mut sorted: Vec<Duration> = self.times.iter().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()

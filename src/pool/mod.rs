@@ -10,7 +10,7 @@ mod refusal;
 mod site;
 
 pub use refusal::Refusal;
-pub use site::{CONNECT_TIMEOUT, Settings, Site};
+pub use site::{CONNECT_TIMEOUT, Settings, Site, Vitals};
 
 use crate::ids::QueryId;
 use crate::proto::request::Kind;
@@ -241,14 +241,21 @@ pub enum State {
     Dead,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl State {
+    /// Its name, for people and for programs.
+    pub fn name(self) -> &'static str {
+        match self {
             State::Starting => "starting",
             State::Ready => "ready",
             State::Busy => "busy",
             State::Dead => "dead",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{News, Reactor};
 use crate::channel::{Channel, Incoming, MOST_READS, Purpose, State};
 use crate::client::Parting;
+use crate::counters::Counter;
 use crate::ids::{ChannelId, QueryId, SiteId};
 use crate::pool::{ChannelNo, Input, Loss, Owed};
 use crate::proto::response::BAD_REQUEST;
@@ -59,6 +60,7 @@ impl Reactor {
         let Some(channel) = self.drop_channel(id, &loss) else {
             return;
         };
+        self.count_written(&channel);
         let owed = match channel.exchange() {
             None => Owed::Nothing,
             Some(exchange) => match exchange.purpose {
@@ -98,6 +100,8 @@ impl Reactor {
             return Owed::Nothing;
         };
         if query.has_begun() {
+            let site = query.site;
+            self.count(site, Counter::Cut);
             self.end_query(id);
             self.hang_up(client, Parting::CutShort);
             return Owed::Nothing;
@@ -132,6 +136,7 @@ impl Reactor {
         );
         log::debug!("{line}");
         self.log_loss(&channel, loss);
+        self.count_loss(&channel, loss);
         if !channel.is_proved
             && let Some(entry) = self.sites.get_mut(channel.site)
         {
@@ -152,6 +157,9 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(channel.site) else {
             return;
         };
+        if is_event {
+            entry.counters.add(Counter::ChannelsLost);
+        }
         if is_event && let Some(count) = entry.losses.count(self.now) {
             let more = match count {
                 1 => String::new(),

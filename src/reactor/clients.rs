@@ -3,6 +3,7 @@
 
 use super::{Reactor, Who};
 use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
+use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::memory::Account;
 use crate::pool::{Input, Loss};
@@ -173,6 +174,7 @@ impl Reactor {
             return self.close_client(id, Parting::NoRoom);
         };
         client.asks(query);
+        self.count(site, Counter::Queries);
         self.tell(site, Input::Arrived(query, kind));
         self.run_policy();
     }

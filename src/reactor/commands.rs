@@ -7,6 +7,7 @@ use super::Reactor;
 use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::client::Failure;
+use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Owed, Refusal};
 use crate::proto::response::{self, BAD_GATEWAY};
@@ -16,6 +17,11 @@ impl Reactor {
     /// The barrier behind a command was answered: the site has consumed the
     /// command, and this is what it had to say to it, if anything.
     pub(super) fn command_consumed(&mut self, id: QueryId, refusal: &[u8]) {
+        let counter = match refusal.is_empty() {
+            true => Counter::CommandsDelivered,
+            false => Counter::CommandsRefused,
+        };
+        self.count_of_query(id, counter);
         if refusal.is_empty() {
             self.command_ended(id, None);
             return;
@@ -52,10 +58,11 @@ impl Reactor {
     /// The policy gives a command up.
     pub(super) fn refuse_command(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
         let was_lost = matches!(refusal, Refusal::MayHaveBeenDelivered(_));
-        let delivery = match was_lost || self.is_written(id) {
-            true => "may not have been delivered",
-            false => "was not delivered",
+        let (delivery, counter) = match was_lost || self.is_written(id) {
+            true => ("may not have been delivered", Counter::CommandsUnknown),
+            false => ("was not delivered", Counter::CommandsNotDelivered),
         };
+        self.count(site, counter);
         let text = refusal.text(self.site_name(site));
         self.command_failed(id, delivery, &text);
     }
@@ -80,6 +87,7 @@ impl Reactor {
         };
         let site = query.site;
         if let Stage::Held(text) = std::mem::replace(&mut query.stage, Stage::Waiting) {
+            self.count(site, Counter::CommandsNotDelivered);
             self.command_failed(id, "was not delivered", &text);
             self.tell(site, Input::Withdrawn(id));
             self.run_policy();
@@ -89,9 +97,12 @@ impl Reactor {
     /// A command that did not even become a query.
     pub(super) fn command_not_taken(&mut self, id: ClientId, request: &[u8], why: &str) {
         log::error!("command was not delivered: {why}: {}", first_line(request));
-        if let Some(client) = self.clients.get_mut(id) {
-            client.add_failure(failure("was not delivered", why));
-        }
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        client.add_failure(failure("was not delivered", why));
+        let site = client.site;
+        self.count(site, Counter::CommandsNotDelivered);
     }
 
     fn command_failed(&mut self, id: QueryId, delivery: &str, why: &str) {

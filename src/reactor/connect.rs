@@ -4,6 +4,7 @@
 use super::{Reactor, SiteEntry, Who};
 use crate::channel::{Attempt, Channel, State};
 use crate::config::{Address, Family};
+use crate::counters::Counter;
 use crate::ids::{ChannelId, SiteId};
 use crate::pool::{CONNECT_TIMEOUT, ChannelNo, Input, Loss};
 use crate::stream::{Stream, Target};
@@ -18,6 +19,7 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Reactor {
     pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
+        self.count(site, Counter::Connects);
         let channel = Channel::new(site, no, self.now);
         let (Some(id), Some(entry)) = (self.channels.insert(channel), self.sites.get_mut(site))
         else {
@@ -143,7 +145,7 @@ impl Reactor {
             Ok(true) => {
                 let (site, no) = (channel.site, channel.no);
                 channel.address = attempt.address.map(|address| address.ip());
-                channel.rest();
+                channel.rest(self.now);
                 channel.patience = None;
                 self.tell(site, Input::Connected(no));
                 true

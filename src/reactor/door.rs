@@ -2,6 +2,7 @@
 
 use super::{Reactor, Who};
 use crate::client::{Client, Parting};
+use crate::counters::Counter;
 use crate::ids::SiteId;
 use crate::listen::Listener;
 use crate::stream::Stream;
@@ -137,14 +138,22 @@ impl Reactor {
         let full =
             is_last || entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
         let now = self.now;
+        self.clients_so_far += 1;
+        let number = self.clients_so_far;
         let id = self.clients.insert_with(|id| {
             let stream = Stream::accepted(socket, Who::Client(id).token());
-            Client::new(site, stream, full, now)
+            Client::new(site, stream, full, number, now)
         });
         let Some(id) = id else { return };
         match full {
-            true => self.turned_away += 1,
-            false => entry.clients += 1,
+            true => {
+                self.turned_away += 1;
+                entry.counters.add(Counter::ClientsRefused);
+            }
+            false => {
+                entry.clients += 1;
+                entry.counters.add(Counter::Clients);
+            }
         }
         if full && !entry.is_full {
             log::warn!(

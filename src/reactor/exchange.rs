@@ -2,7 +2,9 @@
 //! site answers, and what follows at its end.
 
 use super::Reactor;
+use super::reporting::Greeting;
 use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
+use crate::counters::Counter;
 use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
 use crate::memory::Account;
 use crate::pool::{self, Core, Input, Loss};
@@ -122,6 +124,7 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(site) else {
             return Next::More;
         };
+        entry.counters.add_many(Counter::BytesIn, count as u64);
         if let Some(policy) = entry.policy() {
             policy.heard(self.now);
         }
@@ -196,6 +199,7 @@ impl Reactor {
     /// A response that goes to a client has come to its end: the channel is
     /// free or closed, the client gets what it has not got yet.
     fn passed(&mut self, id: ChannelId, header: Header) {
+        self.count_sent(id);
         let exchange = self.channels.get(id).and_then(Channel::exchange);
         let sent = exchange.map_or(0, |exchange| exchange.sent);
         let query = exchange.and_then(|exchange| exchange.purpose.query());
@@ -204,6 +208,7 @@ impl Reactor {
         // be the beginning of the next request.
         let was_read = request.is_none_or(|query| sent >= query.request.bytes.len());
         if let Some(query) = query {
+            self.count_answer(query);
             self.log_if_slow(query, "answered");
         }
         let client = query.and_then(|query| self.leave_channel(query));
@@ -219,6 +224,7 @@ impl Reactor {
 
     /// A heartbeat is answered, or the barrier behind a command.
     fn collected(&mut self, id: ChannelId, short: Short) {
+        self.count_sent(id);
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
@@ -231,6 +237,8 @@ impl Reactor {
             Purpose::Heartbeat | Purpose::Query(_) => {
                 channel.is_proved |= is_well;
                 if is_well && let Some(entry) = self.sites.get_mut(channel.site) {
+                    entry.counters.add(Counter::Heartbeats);
+                    entry.greeting = Greeting::of_heartbeat(&short.body);
                     entry.good_address = channel.address;
                     entry
                         .bad_address
@@ -257,7 +265,7 @@ impl Reactor {
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
-        channel.rest();
+        channel.rest(self.now);
         let behind = match channel.look_behind(&mut self.scratch) {
             Ok(Arrival::Nothing) => None,
             Ok(Arrival::Bytes(_)) => Some(Loss::Surplus),

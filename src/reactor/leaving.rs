@@ -60,6 +60,11 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
+    /// Whether another site has taken its place.
+    pub(super) fn is_moved(&self) -> bool {
+        self.farewell == Farewell::Moved
+    }
+
     /// When it gets further although nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match (self.stage, self.farewell) {

@@ -12,6 +12,7 @@ mod exchange;
 mod leaving;
 mod policy;
 mod reload;
+mod reporting;
 mod site;
 
 pub use reload::Changes;
@@ -25,6 +26,7 @@ use crate::listen::Sockets;
 use crate::memory::Budget;
 use crate::pool::{self, Action, Input};
 use crate::query::Query;
+use crate::report;
 use crate::resolve::Resolver;
 use crate::slots::{Id, Slots};
 use crate::timers::{self, Timers};
@@ -152,9 +154,17 @@ pub struct Reactor {
     spare: Option<File>,
     /// Clients over a limit that are being told so.
     turned_away: usize,
+    /// Clients that have ever connected.
+    clients_so_far: u64,
+    /// The last changes of sites' states.
+    events: VecDeque<report::Event>,
+    /// How many there have ever been.
+    events_so_far: u64,
     scratch: Box<[u8]>,
     /// The time of this turn.
     now: Instant,
+    /// When it was made.
+    started: Instant,
     /// Everything is being finished.
     stopping: bool,
 }
@@ -193,8 +203,12 @@ impl Reactor {
             calls: VecDeque::new(),
             spare: File::open("/dev/null").ok(),
             turned_away: 0,
+            clients_so_far: 0,
+            events: VecDeque::new(),
+            events_so_far: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             now: Instant::now(),
+            started: Instant::now(),
             stopping: false,
         })
     }

@@ -4,6 +4,7 @@ use super::Reactor;
 use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::client::Parting;
+use crate::counters::Counter;
 use crate::ids::{QueryId, SiteId};
 use crate::pool::{Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
@@ -73,7 +74,12 @@ impl Reactor {
             return self.never_there(site, no);
         };
         if let Some(channel) = self.channels.get_mut(id)
-            && let Err(error) = channel.begin(Purpose::Heartbeat, HEARTBEAT, self.poll.registry())
+            && let Err(error) = channel.begin(
+                Purpose::Heartbeat,
+                HEARTBEAT,
+                self.poll.registry(),
+                self.now,
+            )
         {
             self.channel_broke(id, &error);
         }
@@ -93,7 +99,9 @@ impl Reactor {
         let Some(query) = self.queries.get_mut(id) else {
             return;
         };
-        query.sent.get_or_insert(self.now);
+        let is_first = query.sent.is_none();
+        let waited = self.now.saturating_duration_since(query.arrived);
+        query.sent = Some(self.now);
         query.stage = Stage::Sent {
             channel: channel_id,
             deadline,
@@ -102,13 +110,19 @@ impl Reactor {
         if let Some(limit) = wait {
             query.request.limit_wait(limit);
         }
+        if let Some(entry) = self.sites.get_mut(site) {
+            match is_first {
+                true => entry.waiting_times.add(waited),
+                false => entry.counters.add(Counter::Retried),
+            }
+        }
         let purpose = match query.request.kind {
             Kind::Get | Kind::Wait(_) => Purpose::Query(id),
             Kind::Command => Purpose::Command(id),
         };
         if let Some(channel) = self.channels.get_mut(channel_id) {
             let request = &query.request.bytes;
-            if let Err(error) = channel.begin(purpose, request, self.poll.registry()) {
+            if let Err(error) = channel.begin(purpose, request, self.poll.registry(), self.now) {
                 self.channel_broke(channel_id, &error);
             }
         }
@@ -123,6 +137,7 @@ impl Reactor {
         }
         let text = refusal.text(self.site_name(site));
         log::trace!("refused: {text}");
+        self.count(site, Counter::of_refusal(refusal));
         self.log_if_slow(id, &text);
         self.answer_own(id, BAD_GATEWAY, &text);
     }
@@ -140,6 +155,7 @@ impl Reactor {
         };
         if has_begun {
             // Half of an answer is out: only the close tells that it stays half.
+            self.count(site, Counter::Cut);
             self.end_query(id);
             self.hang_up(client, Parting::CutShort);
             return;
@@ -194,7 +210,8 @@ impl Reactor {
         }
     }
 
-    fn log_change(&self, site: SiteId, change: &Change) {
+    fn log_change(&mut self, site: SiteId, change: &Change) {
+        self.note_change(site, change);
         let name = self.site_name(site);
         let Change { from, to, .. } = change;
         let lasted = change.lasted.as_secs_f64();

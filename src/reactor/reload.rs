@@ -225,13 +225,22 @@ impl Reactor {
         };
         log::info!("site {}: it has another address", self.site_name(new));
         let (mut clients, mut waiting) = (0, Vec::new());
+        let mut counted = None;
         if let Some(entry) = self.sites.get_mut(old) {
+            counted = Some((
+                std::mem::take(&mut entry.counters),
+                std::mem::take(&mut entry.response_times),
+                std::mem::take(&mut entry.waiting_times),
+            ));
             clients = std::mem::take(&mut entry.clients);
             let policy = entry.policy();
             waiting = policy.map_or_else(Vec::new, |policy| policy.hand_over());
         }
         if let Some(entry) = self.sites.get_mut(new) {
             entry.clients = clients;
+            if let Some(counted) = counted {
+                (entry.counters, entry.response_times, entry.waiting_times) = counted;
+            }
             let (token, registry) = (Who::Listener(new).token(), self.poll.registry());
             let renamed = entry.listener.as_mut().map(|l| l.rename(registry, token));
             if let Some(Err(error)) = renamed {

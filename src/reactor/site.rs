@@ -1,8 +1,10 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
 use super::leaving::Leaving;
+use super::reporting::{Greeting, History};
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
+use crate::counters::{Counters, Histogram};
 use crate::ids::{ChannelId, SiteId};
 use crate::listen::Listener;
 use crate::memory::Share;
@@ -86,6 +88,16 @@ pub struct SiteEntry {
     pub(super) channels: Vec<Option<ChannelId>>,
     /// Memory that its responses hold.
     pub(super) memory: Share,
+    /// What was counted.
+    pub(super) counters: Counters,
+    /// From the sending of a query to the end of its response.
+    pub(super) response_times: Histogram,
+    /// From the arrival of a query to its sending.
+    pub(super) waiting_times: Histogram,
+    /// What the site says of itself.
+    pub(super) greeting: Greeting,
+    /// What went wrong, and when.
+    pub(super) history: History,
     /// Clients that are connected to it.
     pub(super) clients: usize,
     /// The address at which a heartbeat was answered last.
@@ -105,6 +117,12 @@ pub struct SiteEntry {
 }
 
 impl SiteEntry {
+    /// Whether it is one of those that people ask for: one that has moved to
+    /// another address has a successor of the same name.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.leaving.as_ref().is_some_and(Leaving::is_moved)
+    }
+
     /// How many clients it may have.
     pub(super) fn most_clients(&self) -> usize {
         match &self.service {
@@ -176,6 +194,11 @@ impl Reactor {
             leaving: None,
             channels: vec![None; channels],
             memory: Share::default(),
+            counters: Counters::default(),
+            response_times: Histogram::default(),
+            waiting_times: Histogram::default(),
+            greeting: Greeting::default(),
+            history: History::new(self.now),
             clients: 0,
             good_address: None,
             bad_address: None,

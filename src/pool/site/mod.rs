@@ -4,6 +4,9 @@
 mod changing;
 mod opening;
 mod serving;
+mod vitals;
+
+pub use vitals::Vitals;
 
 use super::channel::Channel;
 use super::health::Health;
