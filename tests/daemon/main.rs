@@ -18,4 +18,7 @@ mod pair;
 mod pool;
 mod query;
 mod regressions;
+mod sick;
+mod sick_silent;
+mod story;
 mod waits;

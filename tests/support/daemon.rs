@@ -36,7 +36,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     needs_root: bool,
-    prelude: Option<String>,
+    wrapper: Vec<String>,
 }
 
 /// The outcome of a run that ended by itself.
@@ -93,8 +93,15 @@ impl Builder {
     }
 
     /// Lets a shell run these commands first, such as `ulimit -n 40`, and then become the daemon.
-    pub fn under(mut self, prelude: &str) -> Builder {
-        self.prelude = Some(prelude.to_owned());
+    pub fn under(self, prelude: &str) -> Builder {
+        let script = format!("{prelude}; exec \"$0\" \"$@\"");
+        self.wrapped(["sh", "-c", &script].map(str::to_owned))
+    }
+
+    /// Puts these words before its name: a program that becomes the one named behind it, such as
+    /// `nice`. Several calls stand in their order.
+    pub fn wrapped(mut self, words: impl IntoIterator<Item = String>) -> Builder {
+        self.wrapper.extend(words);
         self
     }
 
@@ -105,13 +112,12 @@ impl Builder {
 
     fn command(&self) -> Command {
         let program = env!("CARGO_BIN_EXE_liveproxyd");
-        let mut command = match &self.prelude {
+        let mut command = match self.wrapper.split_first() {
             None => Command::new(program),
-            Some(prelude) => {
-                let mut shell = Command::new("sh");
-                let script = format!("{prelude}; exec \"$0\" \"$@\"");
-                shell.args(["-c", &script, program]);
-                shell
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
             }
         };
         if self.needs_root {
@@ -202,7 +208,7 @@ impl Daemon {
             arguments: Vec::new(),
             environment: Vec::new(),
             needs_root: true,
-            prelude: None,
+            wrapper: Vec::new(),
         }
     }
 

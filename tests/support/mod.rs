@@ -8,6 +8,7 @@
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod namespace;
 pub mod patience;
 pub mod root;
 pub mod site;
@@ -16,6 +17,7 @@ pub mod stream;
 pub use client::{Client, Response};
 pub use config::{Spec, site};
 pub use daemon::Daemon;
+pub use namespace::{BlackHole, Namespace};
 pub use patience::{awaited, eventually, stretched};
 pub use root::Root;
 pub use site::{Event, FakeSite, Fault, Place};

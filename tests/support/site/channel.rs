@@ -62,9 +62,27 @@ impl Channel {
     }
 
     fn run(self) {
+        if self.await_thread().is_err() {
+            return self.ledger.closed(self.number);
+        }
         let mut reader = Reader::default();
         while let Ok(Then::Keep) = self.turn(&mut reader) {}
         self.ledger.closed(self.number);
+    }
+
+    /// Waits as long as all threads are at work for others.
+    fn await_thread(&self) -> io::Result<()> {
+        let has_none = || {
+            let state = self.ledger.lock();
+            !state.stopping && !state.has_thread(self.number)
+        };
+        if has_none() {
+            self.ledger.count("no-thread");
+        }
+        while has_none() {
+            self.stall(Some(Instant::now() + STALL_STEP))?;
+        }
+        Ok(())
     }
 
     /// One request and its answer.

@@ -2,7 +2,7 @@
 //! so that nothing is accepted any more. It hands streams over and knows nothing of requests.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +51,11 @@ impl Address {
     /// A free port on `::1`.
     pub fn v6() -> Address {
         Address::tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))
+    }
+
+    /// A free port on any address of this machine.
+    pub fn on(address: IpAddr) -> Address {
+        Address::tcp(SocketAddr::from((address, 0)))
     }
 
     /// A UNIX socket in a folder of its own.

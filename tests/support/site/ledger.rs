@@ -59,6 +59,8 @@ pub struct State {
     pub next_commands: VecDeque<Fault>,
     /// Whether wait queries are held back until a release, and not only for a short time.
     pub holds_waits: bool,
+    /// How many channels are answered at a time, if not all.
+    pub threads: Option<usize>,
 }
 
 /// The shared handle.
@@ -118,6 +120,12 @@ impl State {
         };
         let fault = next.pop_front().or_else(|| always.clone());
         fault.unwrap_or(Fault::Nothing)
+    }
+
+    /// Whether there is a thread for a channel.
+    pub fn has_thread(&self, channel: usize) -> bool {
+        let older = self.open.range(..channel).count();
+        self.threads.is_none_or(|threads| older < threads)
     }
 
     /// Wakes and ends the threads of all channels.

@@ -9,10 +9,11 @@ mod fault;
 mod ledger;
 mod request;
 
-use std::io::Write;
-use std::net::{Shutdown, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::answer::{Identity, payload};
 pub use self::fault::{Fault, Place};
@@ -28,6 +29,9 @@ use super::stream::Stream;
 
 /// What naemon writes to a connection that was idle for 300 s, before it closes it.
 pub const IDLE_TEXT: &[u8] = b"Client connection terminated while request still incomplete\n";
+
+/// How long the other side of a channel that is closed at once may go on.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The site. Dropping it closes its listener and all of its channels.
 #[derive(Debug)]
@@ -45,6 +49,11 @@ impl FakeSite {
     /// A site on a free port of `::1`.
     pub fn start_v6() -> FakeSite {
         FakeSite::at(Address::v6())
+    }
+
+    /// A site on a free port of any address of the network in which this is called.
+    pub fn start_on(address: IpAddr) -> FakeSite {
+        FakeSite::at(Address::on(address))
     }
 
     /// A site on a UNIX socket.
@@ -119,6 +128,27 @@ impl FakeSite {
         self.door.close();
     }
 
+    /// Accepts new connections and closes them at once; those that are open stay.
+    pub fn hang_up_at_once(&mut self) {
+        let ledger = self.ledger.clone();
+        self.door.open(move |stream: Stream| {
+            ledger.count("closed-at-once");
+            stream.shutdown(Shutdown::Write);
+            // A close over unread bytes would be a reset.
+            stream.set_read_timeout(Some(LAST_WORDS));
+            let _ = (&stream).read_to_end(&mut Vec::new());
+        });
+    }
+
+    /// Accepts new connections and resets them at once; those that are open stay.
+    pub fn reset_at_once(&mut self) {
+        let ledger = self.ledger.clone();
+        self.door.open(move |stream: Stream| {
+            ledger.count("reset-at-once");
+            stream.reset_on_close();
+        });
+    }
+
     /// Neither accepts nor refuses new connections; those that are open stay.
     pub fn never_accept(&mut self) {
         self.door.stuff();
@@ -173,6 +203,7 @@ impl FakeSite {
         state.all_heartbeats = None;
         state.next_commands.clear();
         state.holds_waits = false;
+        state.threads = None;
     }
 
     /// Ends all stalls: what was held back is answered.
@@ -183,6 +214,12 @@ impl FakeSite {
     /// Changes what the site says of itself.
     pub fn identify(&self, identity: Identity) {
         self.ledger.lock().identity = identity;
+    }
+
+    /// Answers on that many channels at a time, the oldest: it has no threads for the others, which
+    /// are accepted all the same.
+    pub fn limit_threads(&self, threads: usize) {
+        self.ledger.lock().threads = Some(threads);
     }
 
     // Verbs for channels.
@@ -250,7 +287,7 @@ impl FakeSite {
     // What happened.
 
     /// How often a fault happened, by [`Fault::name`]; also `idle-text`, `idle-bytes`,
-    /// `idle-close`, `hold`, `wait`, `hasty-answer`, `invalid-method`, `incomplete-request`, and
+    /// `idle-close`, `hold`, `wait`, `no-thread`, `closed-at-once`, `reset-at-once`, `hasty-answer`, `invalid-method`, `incomplete-request`, and
     /// `close-after-command` and its like.
     pub fn happened(&self, name: &str) -> usize {
         self.ledger.lock().happened.get(name).copied().unwrap_or(0)

@@ -1,0 +1,223 @@
+//! Every way in which a connection to a site can fail: what the log says, what clients are told
+//! whose query runs, waits or comes later, and that the site comes back when it is cured.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use crate::pair::{BRISK, Pair};
+use crate::story::{
+    QUERY, Story, expect_refused_at_once, expect_unreachable, queue_query, run_query,
+};
+use crate::support::{Daemon, FakeSite, Namespace, Spec, eventually, site};
+
+/// Two channels, so that a third query waits; only the illness ends a query.
+const KEYS: &str = "'channels': 2, 'channel_timeout': 600, 'query_timeout': 600";
+
+/// So many attempts must fail without another line in the log.
+const ATTEMPTS: usize = 4;
+
+/// One way of being sick.
+struct Illness<'a> {
+    /// As the log and the clients are told.
+    cause: &'a str,
+    /// Makes a site sick that was well.
+    begin: &'a dyn Fn(&mut Pair),
+    /// How many attempts are waited for.
+    attempts: usize,
+    /// Makes it well.
+    end: &'a dyn Fn(&mut Pair),
+}
+
+impl Illness<'_> {
+    /// A site that is well falls ill while queries run and wait, and is cured after a while.
+    #[track_caller]
+    fn run_its_course(&self, mut pair: Pair) {
+        let cause = self.cause;
+        pair.site.await_ready(2);
+        let running = [run_query(&pair), run_query(&pair)];
+        let waiting = queue_query(&pair);
+        let mark = pair.daemon.log_mark();
+        (self.begin)(&mut pair);
+        for client in running.iter().chain([&waiting]) {
+            expect_unreachable(&client.read_response(), cause);
+            client.expect_open();
+        }
+        let story = Story::since(&pair.daemon, mark);
+        story.await_state(&format!("dead: {cause}"), "ready");
+        let death = Instant::now();
+        expect_refused_at_once(&waiting, &pair.client(), cause);
+
+        eventually("further attempts fail", || {
+            story.losses(cause) >= self.attempts
+        });
+        expect_refused_at_once(&running[0], &pair.client(), cause);
+        assert_eq!(story.states(), [format!("dead: {cause}")]);
+        let remarks = story.remarks();
+        assert!(remarks.len() <= 1, "{remarks:?}");
+
+        let sick_for = death.elapsed();
+        (self.end)(&mut pair);
+        pair.await_answers();
+        let story = Story::since(&pair.daemon, mark);
+        let told = story.await_state("ready", "dead");
+        // The log has tenths of seconds.
+        assert!(told + 0.1 >= sick_for.as_secs_f64(), "{told}, {sick_for:?}");
+        pair.expect_unharmed();
+        assert_eq!(story.states(), [format!("dead: {cause}"), "ready".into()]);
+    }
+}
+
+#[test]
+fn a_site_that_cannot_be_connected_to_is_dead_until_it_can() {
+    type Begin = fn(&mut Pair);
+    let ways: [(&str, Begin); 4] = [
+        ("Connection refused", |pair| {
+            pair.site.refuse();
+            pair.site.reset_all();
+        }),
+        ("Connection refused", |pair| {
+            pair.site.refuse();
+            pair.site.close_all();
+        }),
+        ("Connection reset by peer", |pair| {
+            pair.site.reset_at_once();
+            pair.site.reset_all();
+        }),
+        ("closed by the site", |pair| {
+            pair.site.hang_up_at_once();
+            pair.site.close_all();
+        }),
+    ];
+    for (cause, begin) in ways {
+        let illness = Illness {
+            cause,
+            begin: &begin,
+            attempts: ATTEMPTS,
+            end: &|pair| pair.site.listen(),
+        };
+        illness.run_its_course(Pair::start(KEYS));
+    }
+}
+
+#[test]
+fn a_site_whose_connects_go_unanswered_is_dead_after_ten_seconds() {
+    let illness = Illness {
+        cause: "no answer within 10 s",
+        begin: &|pair| {
+            pair.site.never_accept();
+            pair.site.reset_all();
+        },
+        // Each takes ten seconds.
+        attempts: 1,
+        end: &|pair| pair.site.listen(),
+    };
+    illness.run_its_course(Pair::start(KEYS));
+}
+
+/// An address that is in no network but the test's own.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+#[test]
+fn a_site_to_which_there_is_no_way_is_dead_until_there_is_one() {
+    let Some(network) = Namespace::or_say("left out") else {
+        return;
+    };
+    let with_address = "ip address add 192.0.2.1/32 dev lo";
+    let without = "ip address delete 192.0.2.1/32 dev lo";
+    network.run(with_address);
+    for (cause, way) in [
+        ("Network is unreachable", "true"),
+        (
+            "No route to host",
+            "ip route replace unreachable 192.0.2.1/32",
+        ),
+    ] {
+        let illness = Illness {
+            cause,
+            begin: &|_| network.run(&format!("{without}; {way}")),
+            attempts: ATTEMPTS,
+            end: &|_| network.run(with_address),
+        };
+        let fake = network.inside(|| FakeSite::start_on(ADDRESS.into()));
+        // No channel is told that its way has gone; the probe beside them is.
+        let keys = format!("{BRISK}'heartbeat': (1, 0.5), {KEYS}");
+        let daemon = Daemon::builder()
+            .config(&site("muc", &fake, &keys))
+            .wrapped(network.wrapper())
+            .start();
+        illness.run_its_course(Pair { daemon, site: fake });
+    }
+}
+
+#[test]
+fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
+    let Some(network) = Namespace::or_say("left out") else {
+        return;
+    };
+    // Nobody is asked for such a name: a label has 63 bytes at most.
+    let name = format!("{}.invalid", "n".repeat(64));
+    let cause = format!("name {name} not found: Name or service not known");
+    let fake = network.inside(FakeSite::start);
+    let keys = format!("{BRISK}{KEYS}");
+    let builder = Daemon::builder()
+        .config(&site("muc", Spec::named(&name, fake.tcp().port()), &keys))
+        .file("hosts", "127.0.0.1 localhost\n");
+    let hosts = builder.root().file("hosts");
+    let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+    let daemon = builder
+        .wrapped(network.wrapper())
+        .wrapped(words.map(str::to_owned))
+        .start();
+    let pair = Pair { daemon, site: fake };
+    let client = pair.client();
+    expect_unreachable(&client.ask(QUERY), &cause);
+    let story = Story::whole(&pair.daemon);
+    story.await_state(&format!("dead: {cause}"), "starting");
+    let death = Instant::now();
+    expect_refused_at_once(&client, &pair.client(), &cause);
+    eventually("further attempts fail", || story.losses(&cause) >= ATTEMPTS);
+    let dead = format!("dead: {cause}");
+    assert_eq!(story.states(), [dead.as_str()]);
+    assert_eq!(story.remarks(), [""; 0]);
+
+    let sick_for = death.elapsed();
+    std::fs::write(&hosts, format!("127.0.0.1 {name}\n")).unwrap();
+    pair.await_answers();
+    let told = story.await_state("ready", "dead");
+    assert!(told + 0.1 >= sick_for.as_secs_f64(), "{told}, {sick_for:?}");
+
+    // Once it was found, its last address is better than none.
+    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    pair.site.await_ready(2);
+    let before = pair.site.accepted();
+    pair.site.close_all();
+    eventually("its channels are replaced", || {
+        pair.site.accepted() >= before + 2
+    });
+    pair.expect_unharmed();
+    assert_eq!(story.states(), [dead.as_str(), "ready"]);
+}
+
+#[test]
+fn a_site_that_is_refused_from_the_start_is_told_once() {
+    let mut pair = Pair::with(FakeSite::start_refusing(), "", KEYS);
+    let cause = "Connection refused";
+    let client = pair.client();
+    expect_unreachable(&client.ask(QUERY), cause);
+    let story = Story::whole(&pair.daemon);
+    eventually("further attempts fail", || story.losses(cause) >= ATTEMPTS);
+    expect_refused_at_once(&client, &pair.client(), cause);
+    let dead = "dead: Connection refused";
+    assert_eq!(story.lines().len(), 1, "{:?}", story.lines());
+    story.await_state(dead, "starting");
+    // Commands to nobody would be held and told of; a second of silence is enough to see that
+    // nothing is told by itself.
+    client.expect_silence(Duration::from_secs(1));
+    assert_eq!(story.states(), [dead]);
+    pair.site.listen();
+    pair.await_answers();
+    let story = Story::whole(&pair.daemon);
+    assert!(story.await_state("ready", "dead") >= 1.0);
+    assert_eq!(story.states(), [dead, "ready"]);
+}
