@@ -44,7 +44,11 @@ impl Random {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Channel {
     Opening,
-    Beating { proved: bool },
+    Beating {
+        proved: bool,
+    },
+    /// It has answered, and the site is not taken to be back for that.
+    Watched,
     Idle,
     Serving(QueryId),
 }
@@ -143,6 +147,12 @@ impl World {
         for action in &actions {
             self.carry_out(action);
         }
+        if let Input::Beaten(channel, _) = input
+            && self.site.state() == State::Dead
+        {
+            self.channels.insert(channel.0, Channel::Watched);
+            self.note("watched");
+        }
         self.site.check();
         self.compare(&input);
     }
@@ -176,7 +186,7 @@ impl World {
             }
             Action::Beat(no) => {
                 let proved = match self.channels[&no.0] {
-                    Channel::Opening => false,
+                    Channel::Opening | Channel::Watched => false,
                     Channel::Idle => {
                         let is_wanted = !self.owed.is_empty();
                         assert!(!self.on_demand() || is_wanted, "Icinga 2 is kept busy");
@@ -345,7 +355,7 @@ impl World {
         let is_open = |channel: &&Channel| {
             !matches!(
                 channel,
-                Channel::Opening | Channel::Beating { proved: false }
+                Channel::Opening | Channel::Watched | Channel::Beating { proved: false }
             )
         };
         let open = self.channels.values().filter(is_open).count();
@@ -489,7 +499,7 @@ impl World {
                 self.channels.insert(no, Channel::Idle);
                 self.hand_in(Input::Beaten(channel, self.core));
             }
-            Channel::Idle => {}
+            Channel::Idle | Channel::Watched => {}
             Channel::Serving(query) => {
                 self.owed.remove(&query);
                 self.channels.insert(no, Channel::Idle);
@@ -566,7 +576,7 @@ impl World {
             let busy = self
                 .channels
                 .iter()
-                .find(|(_, state)| **state != Channel::Idle);
+                .find(|(_, state)| !matches!(state, Channel::Idle | Channel::Watched));
             if let Some((no, state)) = busy.map(|(no, state)| (*no, *state)) {
                 self.now += Duration::from_millis(1);
                 self.progress(no, state);
@@ -673,6 +683,7 @@ fn the_pool_keeps_its_promises_through_random_events() {
         "limited",
         "more places",
         "a wait ended",
+        "watched",
     ] {
         assert!(
             seen.get(what).is_some_and(|times| *times > 30),
@@ -916,7 +927,7 @@ fn a_retry_is_proved_on_an_idle_channel_while_another_is_being_opened() {
 #[test]
 fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
     let mut driven = Driven::new(1);
-    let mut last = None;
+    let mut last: Option<Instant> = None;
     for _ in 0..3 {
         let channel = driven.await_open();
         if let Some(last) = last {
@@ -925,12 +936,26 @@ fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
             assert!(pause >= least, "called again after {pause:?}");
         }
         driven.prove(channel);
-        assert_eq!(driven.site.state(), State::Ready);
+        // Believed once, it would be ready and dead in turns.
+        let believed = match last {
+            None => State::Ready,
+            Some(_) => State::Dead,
+        };
+        assert_eq!(driven.site.state(), believed);
         driven.pass(Duration::from_millis(100));
         driven.lost(channel, Loss::Closed, Owed::Nothing);
         assert_eq!(driven.site.state(), State::Dead);
         last = Some(driven.now);
     }
+
+    let channel = driven.await_open();
+    driven.prove(channel);
+    let answered = driven.now;
+    let actions = driven.due();
+    assert_eq!(actions, [Action::Beat(ChannelNo(channel))]);
+    assert!(driven.now - answered >= Duration::from_secs(1));
+    driven.beaten(channel);
+    assert_eq!(driven.site.state(), State::Ready, "it has lasted");
 }
 
 /// One that has served somebody was a channel, however short it lived.

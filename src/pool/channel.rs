@@ -33,6 +33,9 @@ pub(super) enum Channel {
         until: Instant,
         first: bool,
     },
+    /// Has answered its first heartbeat and is watched for a while: the one
+    /// before it hung up right after that.
+    Watched { until: Instant },
     /// Free. `since`: its last answer.
     Idle { since: Instant },
     /// At work.
@@ -43,9 +46,10 @@ impl Channel {
     /// Whether it can serve or does so.
     pub fn is_open(&self) -> bool {
         match self {
-            Channel::Closed | Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
-                false
-            }
+            Channel::Closed
+            | Channel::Opening { .. }
+            | Channel::Watched { .. }
+            | Channel::Beating { first: true, .. } => false,
             Channel::Beating { first: false, .. } | Channel::Idle { .. } | Channel::Serving(_) => {
                 true
             }
@@ -56,7 +60,9 @@ impl Channel {
     pub fn is_coming(&self) -> bool {
         matches!(
             self,
-            Channel::Opening { .. } | Channel::Beating { first: true, .. }
+            Channel::Opening { .. }
+                | Channel::Watched { .. }
+                | Channel::Beating { first: true, .. }
         )
     }
 
@@ -69,7 +75,9 @@ impl Channel {
     pub fn deadline(&self) -> Option<Instant> {
         match self {
             Channel::Closed | Channel::Idle { .. } => None,
-            Channel::Opening { until } | Channel::Beating { until, .. } => Some(*until),
+            Channel::Opening { until }
+            | Channel::Watched { until }
+            | Channel::Beating { until, .. } => Some(*until),
             Channel::Serving(serving) => Some(serving.deadline),
         }
     }

@@ -219,7 +219,10 @@ impl Reactor {
             (State::Dead, Some(cause)) => {
                 log::warn!("site {name}: dead: {cause} (was {from} for {lasted:.1} s)");
             }
-            (State::Busy, _) => {
+            (State::Busy, Some(cause)) => {
+                log::warn!("site {name}: busy: {cause} (was {from} for {lasted:.1} s)");
+            }
+            (State::Busy, None) => {
                 log::warn!(
                     "site {name}: busy: no channel gets free in time (was {from} for {lasted:.1} s)"
                 );

@@ -58,7 +58,8 @@ fn a_core_that_hangs_is_dead_with_its_first_missed_heartbeat() {
     let cause_by_now = "no answer within 10 s";
     eventually("an attempt has failed", || story.losses(cause_by_now) >= 1);
     expect_refused_at_once(&running, &pair.client(), cause_by_now);
-    assert_eq!(story.remarks(), [""; 0]);
+    let remarks = story.remarks();
+    assert!(remarks.len() <= 1, "its first channel: {remarks:?}");
     recover(&pair, mark, cause, death);
 }
 
@@ -219,9 +220,8 @@ fn a_site_that_closes_after_each_answer_is_ready_and_told_of_once() {
     }
     pair.site.await_happened("close-after-answer", 50);
     let story = Story::since(&pair.daemon, mark);
-    eventually("all losses are noticed", || {
-        story.losses("closed by the site") >= 50
-    });
+    // A query that is sent at that moment may make it a reset.
+    eventually("all losses are noticed", || story.all_losses() >= 50);
     assert_eq!(story.states(), [""; 0]);
     let remarks = story.remarks();
     assert_eq!(remarks.len(), 1, "{remarks:?}");

@@ -62,6 +62,13 @@ impl<'a> Story<'a> {
         lines.filter(|line| line.contains(&end)).count()
     }
 
+    /// How many channels ended, whatever by.
+    pub fn all_losses(&self) -> usize {
+        let log = self.daemon.log().split_off(self.mark);
+        let lines = log.iter().filter(|line| line.contains("channel muc/"));
+        lines.filter(|line| line.contains(": closed: ")).count()
+    }
+
     /// Waits until a state is told, and gives how long the one before had lasted, in seconds.
     #[track_caller]
     pub fn await_state(&self, state: &str, before: &str) -> f64 {

@@ -106,6 +106,9 @@ pub struct Site {
     /// A channel was ended by the site since it last answered a heartbeat: it
     /// may be another core by now.
     unsettled: bool,
+    /// It died because a channel was lost right after its first heartbeat: the
+    /// next one has to last a while before the site counts as back.
+    fickle: bool,
     /// When the last byte came from the site, on any channel.
     heard: Instant,
     /// No more channels than these, while another daemon takes over.
@@ -137,6 +140,7 @@ impl Site {
             unused: vec![None; usize::from(settings.channels)],
             doubt: None,
             unsettled: false,
+            fickle: false,
             heard: now,
             most: None,
             retiring: false,
@@ -282,12 +286,13 @@ impl Site {
         let by_site = loss.is_sites_doing();
         self.unsettled |= by_site;
         let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
-        if was.is_coming() {
+        // It answers one heartbeat and hangs up: opening the next at once, or
+        // taking the site to be back each time, would go on like that for ever.
+        let hung_up = matches!(was, Channel::Watched { .. })
+            || proved.is_some_and(|proved| now < proved + SHORT_LIFE);
+        if was.is_coming() || hung_up {
             self.attempt_failed(loss, now, out);
-        } else if proved.is_some_and(|proved| now < proved + SHORT_LIFE) {
-            // It answers one heartbeat and hangs up: opening the next at once
-            // would go on like that for ever.
-            self.attempt_failed(loss, now, out);
+            self.fickle = hung_up && self.state() == State::Dead;
         } else if self.open_channels() == 0 && self.doubt.is_some() {
             if by_site && let Some(doubt) = self.doubt.take() {
                 // The attempt to replace an earlier one has failed already, and now none is left.
@@ -305,6 +310,7 @@ impl Site {
         self.doubt = None;
         self.mute = None;
         self.cap = None;
+        self.fickle = false;
         self.idle.clear();
         self.health.forget();
         let died = self.state() != State::Dead;
@@ -363,10 +369,14 @@ impl Site {
         self.set(channel, Channel::Closed);
         match was {
             Channel::Closed | Channel::Idle { .. } => {}
+            Channel::Watched { .. } => {
+                self.fickle = false;
+                self.prove_first(channel, now + CONNECT_TIMEOUT, now, out);
+            }
             Channel::Beating { since, until, .. } if channel == self.probe() => {
                 let loss = Loss::Missed(until.saturating_duration_since(since));
-                out.push(Action::Close(channel, loss));
-                self.fall_mute(now, out);
+                out.push(Action::Close(channel, loss.clone()));
+                self.fall_mute(loss, now, out);
             }
             Channel::Opening { .. } if channel == self.probe() => {
                 out.push(Action::Close(channel, Loss::NoAnswer));
@@ -381,7 +391,7 @@ impl Site {
                     self.limit_channels(now, out);
                 } else if self.all_serve() {
                     self.pause(now);
-                    self.fall_mute(now, out);
+                    self.fall_mute(Loss::NoAnswer, now, out);
                 } else {
                     self.attempt_failed(Loss::NoAnswer, now, out);
                 }
@@ -502,12 +512,22 @@ impl Site {
     }
 
     fn change(&mut self, condition: Condition, now: Instant, out: &mut Vec<Action>) {
-        let from = self.state();
-        let lasted = now.saturating_duration_since(self.since);
         let cause = match &condition {
             Condition::Dead { cause } => Some(cause.clone()),
             Condition::Starting | Condition::Ready | Condition::Busy => None,
         };
+        self.change_because(cause, condition, now, out);
+    }
+
+    fn change_because(
+        &mut self,
+        cause: Option<Loss>,
+        condition: Condition,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let from = self.state();
+        let lasted = now.saturating_duration_since(self.since);
         self.condition = condition;
         self.since = now;
         out.push(Action::Tell(Change {

@@ -1,6 +1,6 @@
 //! How many channels a site gets and when one is opened or given up.
 
-use super::{CONNECT_TIMEOUT, Condition, Site};
+use super::{CONNECT_TIMEOUT, Condition, SHORT_LIFE, Site};
 use crate::pool::channel::Channel;
 use crate::pool::{Action, ChannelNo, Core, Loss, Refusal};
 use std::time::{Duration, Instant};
@@ -58,6 +58,17 @@ impl Site {
             true => now + self.heartbeat_timeout(),
             false => until,
         };
+        self.prove_first(channel, until, now, out);
+    }
+
+    /// Sends the heartbeat that decides whether the channel can serve.
+    pub(super) fn prove_first(
+        &mut self,
+        channel: ChannelNo,
+        until: Instant,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
         self.set(
             channel,
             Channel::Beating {
@@ -90,6 +101,11 @@ impl Site {
         if channel == self.probe() {
             // A slow query is no illness: nothing follows from that.
             self.retire(channel, now, out);
+            return;
+        }
+        if self.fickle {
+            let until = now + SHORT_LIFE;
+            self.set(channel, Channel::Watched { until });
             return;
         }
         self.rest(channel, now);
@@ -185,7 +201,7 @@ impl Site {
 
     /// The site accepts connections and answers none: it may still be at work
     /// on what it was asked, but nobody else is to wait for it.
-    pub(super) fn fall_mute(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn fall_mute(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
         self.probe_after = now + self.settings.connect_retry;
         let since = *self.mute.get_or_insert(now);
         let lasted = now.saturating_duration_since(since);
@@ -193,7 +209,7 @@ impl Site {
             out.push(Action::Refuse(query, Refusal::Mute { lasted }));
         }
         if let Condition::Ready = self.condition {
-            self.change(Condition::Busy, now, out);
+            self.change_because(Some(loss), Condition::Busy, now, out);
         }
     }
 
