@@ -7,6 +7,7 @@
 mod support;
 
 mod answers;
+mod black_hole;
 mod command_failures;
 mod commands;
 mod fake_site;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::pair::{BRISK, Pair};
 use crate::story::{
-    QUERY, Story, expect_refused_at_once, expect_unreachable, queue_query, run_query,
+    QUERY, Story, expect_refused_at_once, expect_unreachable, mark_ready, queue_query, run_query,
 };
 use crate::support::{Daemon, FakeSite, Namespace, Spec, eventually, site};
 
@@ -36,7 +36,7 @@ impl Illness<'_> {
         pair.site.await_ready(2);
         let running = [run_query(&pair), run_query(&pair)];
         let waiting = queue_query(&pair);
-        let mark = pair.daemon.log_mark();
+        let mark = mark_ready(&pair.daemon);
         (self.begin)(&mut pair);
         for client in running.iter().chain([&waiting]) {
             expect_unreachable(&client.read_response(), cause);

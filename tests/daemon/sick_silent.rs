@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::pair::{Pair, rewritten};
 use crate::story::{
-    QUERY, Story, expect_refused_at_once, expect_unreachable, let_pass, queue_query, run_query,
+    QUERY, Story, expect_refused_at_once, expect_unreachable, let_pass, mark_ready, queue_query,
+    run_query,
 };
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, FakeSite, Fault, Place, eventually};
@@ -45,7 +46,7 @@ fn recover(pair: &Pair, mark: usize, cause: &str, since: Instant) {
 fn a_core_that_hangs_is_dead_with_its_first_missed_heartbeat() {
     let pair = patient(3, "'query_timeout': 600");
     let running = run_query(&pair);
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(Fault::Stall(Place::BeforeHeader));
     let cause = "heartbeat unanswered for 0.5 s";
     expect_unreachable(&running.read_response(), cause);
@@ -68,7 +69,7 @@ fn a_core_that_hangs_on_all_channels_is_busy_and_keeps_its_queries() {
     let pair = patient(2, "'query_timeout': 600");
     let running = [run_query(&pair), run_query(&pair)];
     let waiting = queue_query(&pair);
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(Fault::Stall(Place::BeforeHeader));
     let told = "Site muc does not answer a heartbeat (for ";
     waiting.read_response().expect_error(502, told);
@@ -123,7 +124,7 @@ fn a_site_that_finishes_no_query_costs_each_its_time_and_is_not_dead() {
     let keys = "'heartbeat': (1, 0.5), 'channels': 2, 'channel_timeout': 0.5, 'query_timeout': 3";
     let pair = Pair::start(keys);
     pair.site.await_ready(2);
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     let story = Story::since(&pair.daemon, mark);
     let busy = "busy: no channel gets free in time";
     for round in 1..=2 {
@@ -179,7 +180,7 @@ fn expect_death_by_dripping(pair: &Pair, mark: usize) {
 #[test]
 fn a_site_whose_heartbeats_drip_is_dead_when_no_channel_is_left() {
     let pair = patient(2, "");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(DRIP);
     expect_death_by_dripping(&pair, mark);
 }
@@ -187,7 +188,7 @@ fn a_site_whose_heartbeats_drip_is_dead_when_no_channel_is_left() {
 #[test]
 fn a_query_that_drips_is_served_until_its_time_is_over() {
     let pair = patient(2, "'query_timeout': 3");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.next(DRIP);
     let client = pair.client();
     let response = client.ask(QUERY);
@@ -200,7 +201,7 @@ fn a_query_that_drips_is_served_until_its_time_is_over() {
 #[test]
 fn a_site_that_drips_altogether_is_dead_when_no_channel_is_left() {
     let pair = patient(2, "'query_timeout': 3");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(DRIP);
     pair.site.always(DRIP);
     let client = pair.client();
@@ -212,7 +213,7 @@ fn a_site_that_drips_altogether_is_dead_when_no_channel_is_left() {
 #[test]
 fn a_site_that_closes_after_each_answer_is_ready_and_told_of_once() {
     let pair = patient(3, "");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.always(Fault::Close(Place::AfterAnswer));
     let client = pair.client();
     for _ in 0..50 {
@@ -231,7 +232,7 @@ fn a_site_that_closes_after_each_answer_is_ready_and_told_of_once() {
 #[track_caller]
 fn expect_death_by_heartbeat(fault: Fault, cause: &str) {
     let pair = patient(2, "");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(fault.clone());
     let story = Story::since(&pair.daemon, mark);
     story.await_state(&format!("dead: {cause}"), "ready");
@@ -272,7 +273,7 @@ fn a_site_that_hangs_up_on_heartbeats_is_dead() {
 #[test]
 fn a_site_that_answers_nonsense_to_queries_is_ready_and_told_of_once() {
     let pair = patient(3, "");
-    let mark = pair.daemon.log_mark();
+    let mark = mark_ready(&pair.daemon);
     let client = pair.client();
     for round in 0..20 {
         // Two different texts: the same one twice is taken for the site's answer.

@@ -80,6 +80,13 @@ impl<'a> Story<'a> {
     }
 }
 
+/// A mark behind the line that says that the site is ready: the log may come later than the deed.
+#[track_caller]
+pub fn mark_ready(daemon: &Daemon) -> usize {
+    daemon.wait_log("site muc: ready (was ");
+    daemon.log_mark()
+}
+
 /// Asserts that this is what clients of a dead site read, and nothing else.
 #[track_caller]
 pub fn expect_unreachable(response: &Response, cause: &str) {

@@ -106,8 +106,8 @@ pub struct Site {
     /// A channel was ended by the site since it last answered a heartbeat: it
     /// may be another core by now.
     unsettled: bool,
-    /// It died because a channel was lost right after its first heartbeat: the
-    /// next one has to last a while before the site counts as back.
+    /// A channel was lost right after its first heartbeat: if the site is dead,
+    /// the next one has to last a while before it counts as back.
     fickle: bool,
     /// When the last byte came from the site, on any channel.
     heard: Instant,
@@ -292,7 +292,7 @@ impl Site {
             || proved.is_some_and(|proved| now < proved + SHORT_LIFE);
         if was.is_coming() || hung_up {
             self.attempt_failed(loss, now, out);
-            self.fickle = hung_up && self.state() == State::Dead;
+            self.fickle |= hung_up;
         } else if self.open_channels() == 0 && self.doubt.is_some() {
             if by_site && let Some(doubt) = self.doubt.take() {
                 // The attempt to replace an earlier one has failed already, and now none is left.
@@ -310,7 +310,6 @@ impl Site {
         self.doubt = None;
         self.mute = None;
         self.cap = None;
-        self.fickle = false;
         self.idle.clear();
         self.health.forget();
         let died = self.state() != State::Dead;

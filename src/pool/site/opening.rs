@@ -103,7 +103,7 @@ impl Site {
             self.retire(channel, now, out);
             return;
         }
-        if self.fickle {
+        if self.fickle && !self.is_well() {
             let until = now + SHORT_LIFE;
             self.set(channel, Channel::Watched { until });
             return;
