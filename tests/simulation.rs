@@ -958,6 +958,43 @@ fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
     assert_eq!(driven.site.state(), State::Ready, "it has lasted");
 }
 
+/// Threads that are used up today may be free tomorrow.
+#[test]
+fn a_site_that_lacked_threads_is_tried_again_after_ten_minutes() {
+    let mut driven = Driven::new(5);
+    for _ in 0..4 {
+        let channel = driven.await_open();
+        driven.prove(channel);
+    }
+    let silent = ChannelNo(driven.await_open());
+    driven.tell(Input::Connected(silent));
+    let answer_others = |driven: &mut Driven, actions: &[Action]| {
+        for action in actions {
+            if let Action::Beat(channel) = action {
+                driven.beaten(channel.0);
+            }
+        }
+    };
+    let limited = loop {
+        let actions = driven.due();
+        answer_others(&mut driven, &actions);
+        if actions.contains(&Action::Limit(2)) {
+            break driven.now;
+        }
+        assert!(opened(&actions).is_none(), "{actions:?}");
+    };
+    assert_eq!(driven.site.open_channels(), 2);
+    let tried_again = loop {
+        let actions = driven.due();
+        answer_others(&mut driven, &actions);
+        if opened(&actions).is_some() {
+            break driven.now;
+        }
+        assert_eq!(driven.site.state(), State::Ready);
+    };
+    assert_eq!(tried_again - limited, Duration::from_secs(600));
+}
+
 /// One that has served somebody was a channel, however short it lived.
 #[test]
 fn a_new_channel_that_has_served_is_replaced_at_once() {

@@ -167,10 +167,12 @@ const DRIP: Fault = Fault::Drip(Duration::from_secs(1));
 fn expect_death_by_dripping(pair: &Pair, mark: usize) {
     let cause = "no answer within 10 s";
     let story = Story::since(&pair.daemon, mark);
+    eventually("both channels are lost", || story.all_losses() >= 2);
+    let waiting = queue_query(pair);
+    expect_unreachable(&waiting.read_response(), cause);
     story.await_state(&format!("dead: {cause}"), "ready");
     let death = Instant::now();
-    let client = pair.client();
-    expect_refused_at_once(&client, &pair.client(), cause);
+    expect_refused_at_once(&waiting, &pair.client(), cause);
     assert!(pair.site.happened("drip") >= 3);
     let remarks = story.remarks();
     assert_eq!(remarks.len(), 1, "both channels were lost: {remarks:?}");
@@ -244,7 +246,7 @@ fn expect_death_by_heartbeat(fault: Fault, cause: &str) {
         story.losses(cause) >= failed + 4
     });
     expect_refused_at_once(&client, &pair.client(), cause);
-    assert!(pair.site.happened(fault.name()) >= 6);
+    assert!(pair.site.happened(fault.name()) >= 5);
     let remarks = story.remarks();
     assert_eq!(remarks.len(), 1, "its channels: {remarks:?}");
     recover(&pair, mark, cause, death);
@@ -268,6 +270,7 @@ fn a_site_that_hangs_up_on_heartbeats_is_dead() {
     let cause = "closed by the site";
     expect_death_by_heartbeat(Fault::Close(Place::BeforeHeader), cause);
     expect_death_by_heartbeat(Fault::Close(Place::AfterAnswer), cause);
+    expect_death_by_heartbeat(Fault::Linger(Duration::from_millis(50)), cause);
 }
 
 #[test]

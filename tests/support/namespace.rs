@@ -6,8 +6,14 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// What a test says on standard output when it has to do without.
-const NONE: &str = "this machine allows no network namespaces";
+/// Says on standard output which way a test goes.
+fn say<T>(made: Option<T>, instead: &str) -> Option<T> {
+    match made {
+        Some(_) => println!("in network namespaces"),
+        None => println!("this machine allows no network namespaces: {instead}"),
+    }
+    made
+}
 
 /// A network namespace with loopback in it. It ends with the process that holds it, and that
 /// process ends with the test, however the test ends.
@@ -20,12 +26,7 @@ impl Namespace {
     /// A new one. Nothing, and a line that says what `test` does instead, where the machine does
     /// not allow it.
     pub fn or_say(instead: &str) -> Option<Namespace> {
-        let made = Namespace::new();
-        match made {
-            Some(_) => println!("in network namespaces"),
-            None => println!("{NONE}: {instead}"),
-        }
-        made
+        say(Namespace::new(), instead)
     }
 
     fn new() -> Option<Namespace> {
@@ -42,7 +43,7 @@ impl Namespace {
         let read = BufReader::new(output).read_line(&mut said);
         let namespace = Namespace { holder };
         let made = read.is_ok() && said == "made\n";
-        (made && namespace.does("ip link set lo up")).then_some(namespace)
+        (made && namespace.can("ip link set lo up")).then_some(namespace)
     }
 
     fn path(&self) -> PathBuf {
@@ -55,7 +56,8 @@ impl Namespace {
         vec!["nsenter".to_owned(), net]
     }
 
-    fn does(&self, script: &str) -> bool {
+    /// Whether these commands of the shell succeed in it.
+    pub fn can(&self, script: &str) -> bool {
         let wrapper = self.wrapper();
         let status = Command::new(&wrapper[0])
             .args(&wrapper[1..])
@@ -69,7 +71,7 @@ impl Namespace {
     /// Runs commands of the shell in it.
     #[track_caller]
     pub fn run(&self, script: &str) {
-        assert!(self.does(script), "failed: {script}");
+        assert!(self.can(script), "failed: {script}");
     }
 
     /// Makes sockets in it: a socket stays in the network in which it was made.
@@ -103,6 +105,9 @@ fn enter(namespace: &std::fs::File) {
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }
 
+/// Makes a router of a network.
+const FORWARD: &str = "echo 1 >/proc/sys/net/ipv4/ip_forward";
+
 /// Two networks with a router between them that can lose every packet.
 #[derive(Debug)]
 pub struct BlackHole {
@@ -120,31 +125,34 @@ impl BlackHole {
     /// A line that loses nothing yet; what is done where there can be none is told as by
     /// [`Namespace::or_say`].
     pub fn or_say(instead: &str) -> Option<BlackHole> {
-        let near = Namespace::or_say(instead)?;
-        let (far, router) = (Namespace::new().unwrap(), Namespace::new().unwrap());
+        say(BlackHole::new(), instead)
+    }
+
+    fn new() -> Option<BlackHole> {
+        let [near, far, router] = [Namespace::new()?, Namespace::new()?, Namespace::new()?];
         let connect = |name: &str, end: &Namespace, own: &str, router_s: &str| {
             let pid = end.holder.id();
-            router.run(&format!(
+            let begun = router.can(&format!(
                 "ip link add {name} type veth peer name line netns {pid}
                  ip address add {router_s}/30 dev {name}
                  ip link set {name} up"
             ));
-            end.run(&format!(
+            let complete = end.can(&format!(
                 "ip address add {own}/30 dev line
                  ip link set line up
                  ip route add default via {router_s}"
             ));
+            begun && complete
         };
-        connect("near", &near, "192.0.2.2", "192.0.2.1");
-        connect("far", &far, &BlackHole::FAR.to_string(), "192.0.2.5");
+        let connected = connect("near", &near, "192.0.2.2", "192.0.2.1")
+            && connect("far", &far, &BlackHole::FAR.to_string(), "192.0.2.5");
         let hole = BlackHole { near, far, router };
-        hole.pass();
-        Some(hole)
+        (connected && hole.router.can(FORWARD)).then_some(hole)
     }
 
     /// Lets packets through.
     pub fn pass(&self) {
-        self.router.run("echo 1 >/proc/sys/net/ipv4/ip_forward");
+        self.router.run(FORWARD);
     }
 
     /// Loses every packet in both directions from now on, without a word to anybody.
