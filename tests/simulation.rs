@@ -995,6 +995,27 @@ fn a_site_that_lacked_threads_is_tried_again_after_ten_minutes() {
     assert_eq!(tried_again - limited, Duration::from_secs(600));
 }
 
+/// The first channel may be lost in the very moment in which the second one answers.
+#[test]
+fn a_new_channel_that_is_lost_leaves_the_verdict_to_the_one_on_its_way() {
+    for answers in [true, false] {
+        let mut driven = Driven::new(2);
+        let first = driven.await_open();
+        driven.prove(first);
+        let second = driven.await_open();
+        driven.tell(Input::Connected(ChannelNo(second)));
+        driven.lost(first, Loss::Spoke, Owed::Nothing);
+        assert_eq!(driven.site.state(), State::Ready);
+        if answers {
+            driven.beaten(second);
+            assert_eq!(driven.site.state(), State::Ready);
+        } else {
+            driven.lost(second, Loss::Closed, Owed::Nothing);
+            assert_eq!(driven.site.state(), State::Dead);
+        }
+    }
+}
+
 /// One that has served somebody was a channel, however short it lived.
 #[test]
 fn a_new_channel_that_has_served_is_replaced_at_once() {

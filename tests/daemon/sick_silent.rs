@@ -176,6 +176,9 @@ fn expect_death_by_dripping(pair: &Pair, mark: usize) {
     assert!(pair.site.happened("drip") >= 3);
     let remarks = story.remarks();
     assert_eq!(remarks.len(), 1, "both channels were lost: {remarks:?}");
+    // What drips now would drip on for a while.
+    pair.site.behave();
+    pair.site.close_all();
     recover(pair, mark, cause, death);
 }
 
@@ -232,7 +235,7 @@ fn a_site_that_closes_after_each_answer_is_ready_and_told_of_once() {
 
 /// A site whose heartbeats go wrong like this is dead because of `cause`, and told of once.
 #[track_caller]
-fn expect_death_by_heartbeat(fault: Fault, cause: &str) {
+fn expect_death_by_heartbeat(fault: &Fault, cause: &str) {
     let pair = patient(2, "");
     let mark = mark_ready(&pair.daemon);
     pair.site.all_heartbeats(fault.clone());
@@ -252,25 +255,38 @@ fn expect_death_by_heartbeat(fault: Fault, cause: &str) {
     recover(&pair, mark, cause, death);
 }
 
+/// Several at a time: most of it is waiting.
+fn expect_deaths_by_heartbeat(ways: &[(Fault, &str)]) {
+    std::thread::scope(|scope| {
+        for (fault, cause) in ways {
+            scope.spawn(|| expect_death_by_heartbeat(fault, cause));
+        }
+    });
+}
+
 #[test]
 fn a_site_that_answers_nonsense_to_heartbeats_is_dead() {
     let text = "No UNIX socket /omd/sites/muc/tmp/run/live existing";
-    expect_death_by_heartbeat(
-        Fault::Raw(format!("{text}\n").into_bytes()),
-        &format!("not a Livestatus response: \"{text}\""),
-    );
-    expect_death_by_heartbeat(
-        Fault::Header(*b"413          33\n"),
-        "heartbeat answered with status 413",
-    );
+    expect_deaths_by_heartbeat(&[
+        (
+            Fault::Raw(format!("{text}\n").into_bytes()),
+            &format!("not a Livestatus response: \"{text}\""),
+        ),
+        (
+            Fault::Header(*b"413          33\n"),
+            "heartbeat answered with status 413",
+        ),
+    ]);
 }
 
 #[test]
 fn a_site_that_hangs_up_on_heartbeats_is_dead() {
     let cause = "closed by the site";
-    expect_death_by_heartbeat(Fault::Close(Place::BeforeHeader), cause);
-    expect_death_by_heartbeat(Fault::Close(Place::AfterAnswer), cause);
-    expect_death_by_heartbeat(Fault::Linger(Duration::from_millis(50)), cause);
+    expect_deaths_by_heartbeat(&[
+        (Fault::Close(Place::BeforeHeader), cause),
+        (Fault::Close(Place::AfterAnswer), cause),
+        (Fault::Linger(Duration::from_millis(50)), cause),
+    ]);
 }
 
 #[test]

@@ -142,7 +142,9 @@ impl Site {
         // Where all others are at work and silent, this was as good as a probe.
         let silence = self.settings.heartbeat.interval + self.heartbeat_timeout();
         let silent = self.all_serve() && now >= self.heard + silence;
-        if self.open_channels() == 0 || silent {
+        // Another one that is on its way will tell.
+        let is_last = self.open_channels() == 0 && !self.channels.iter().any(Channel::is_coming);
+        if is_last || silent {
             self.die(loss, now, out);
         } else {
             self.doubt = Some(loss);
