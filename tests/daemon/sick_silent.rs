@@ -177,7 +177,6 @@ fn expect_death_by_dripping(pair: &Pair, mark: usize) {
     let remarks = story.remarks();
     assert_eq!(remarks.len(), 1, "both channels were lost: {remarks:?}");
     // What drips now would drip on for a while.
-    pair.site.behave();
     pair.site.close_all();
     recover(pair, mark, cause, death);
 }
