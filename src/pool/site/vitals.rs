@@ -45,7 +45,7 @@ impl Site {
         };
         let beating = self.channels.iter().filter_map(|channel| match channel {
             Channel::Beating { since, .. } => Some(*since),
-            Channel::Closed | Channel::Opening { .. } => None,
+            Channel::Closed | Channel::Opening { .. } | Channel::Watched { .. } => None,
             Channel::Idle { .. } | Channel::Serving(_) => None,
         });
         Vitals {
