@@ -38,7 +38,7 @@
 //! ```
 //!
 //! [`proto`] and [`pool`] are pure: no sockets, no clock, no log. That is what
-//! the simulation in `tests/simulation.rs` lives on, and `tests/layering.rs`
+//! the simulation in `tests/simulation` lives on, and `tests/layering.rs`
 //! keeps it so.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -1,44 +1,16 @@
-//! Drives the pool's policy with a virtual clock through random events, beside
-//! a plain model of what must be true, and checks both after each step.
-//!
-//! A failing run prints its seed. `LIVEPROXYD_SEED=n cargo test --test
-//! simulation` replays one seed with every step printed, and
-//! `LIVEPROXYD_SEEDS=n` widens the walk.
-#![allow(clippy::unwrap_used)]
+//! A site in random circumstances, beside a plain model of what must be true of it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use liveproxyd::config::{Heartbeat, HeartbeatTimeout};
 use liveproxyd::ids::QueryId;
 use liveproxyd::pool::{
-    Action, CONNECT_TIMEOUT, ChannelNo, Core, Input, Loss, Owed, Refusal, Settings, Site, State,
+    Action, ChannelNo, Core, Input, Loss, Owed, Refusal, Settings, Site, State,
 };
 use liveproxyd::proto::request::Kind;
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-/// Walks of a normal test run, and steps of each.
-const SEEDS: u64 = 400;
-const STEPS: usize = 2_000;
-
-/// splitmix64: every seed gives a good walk, also 0, 1, 2.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
+use crate::random::Random;
 
 /// What the event loop would know of a channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +35,7 @@ struct Debt {
     assignments: u32,
 }
 
-struct World {
+pub struct World {
     random: Random,
     now: Instant,
     start: Instant,
@@ -84,11 +56,12 @@ struct World {
     retired: bool,
     loud: bool,
     /// How often something interesting was reached, so that the walk cannot be idle unnoticed.
-    seen: BTreeMap<&'static str, u64>,
+    pub seen: BTreeMap<&'static str, u64>,
 }
 
 impl World {
-    fn new(seed: u64, loud: bool) -> World {
+    /// A site of which nothing is known, with settings of its own for each seed.
+    pub fn new(seed: u64, loud: bool) -> World {
         let mut random = Random(seed);
         let start = Instant::now();
         let timeout = if random.chance(50) {
@@ -137,7 +110,8 @@ impl World {
         *self.seen.entry(what).or_default() += 1;
     }
 
-    fn hand_in(&mut self, input: Input) {
+    /// Tells the policy what has happened, does what it orders, and checks both.
+    pub fn hand_in(&mut self, input: Input) {
         let mut actions = Vec::new();
         self.site.handle(input.clone(), self.now, &mut actions);
         if self.loud {
@@ -415,7 +389,8 @@ impl World {
         self.hand_in(Input::Configured(self.settings.clone()));
     }
 
-    fn step(&mut self) {
+    /// Something happens.
+    pub fn step(&mut self) {
         if self.random.below(200) == 0 {
             return self.change();
         }
@@ -565,7 +540,7 @@ impl World {
     }
 
     /// Everything goes well from now on: all that is owed is answered, and the pool fills.
-    fn calm_down(&mut self) {
+    pub fn calm_down(&mut self) {
         self.most = None;
         self.hand_in(Input::Limited(None));
         let end = self.now + Duration::from_secs(3_600);
@@ -589,7 +564,7 @@ impl World {
     }
 
     /// The site goes: what is owed is answered or refused, and nothing is left.
-    fn retire(&mut self) {
+    pub fn retire(&mut self) {
         self.retired = true;
         let refusal = Refusal::Ended("for the test");
         self.hand_in(Input::Retired(Some(refusal)));
@@ -616,482 +591,4 @@ impl World {
             && self.channels.len() == kept
             && self.channels.values().all(|state| *state == Channel::Idle)
     }
-}
-
-/// Prints the seed if the walk panics.
-struct OnPanic(u64);
-
-impl Drop for OnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("replay with LIVEPROXYD_SEED={}", self.0);
-        }
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-fn walk(seed: u64, loud: bool) -> BTreeMap<&'static str, u64> {
-    let on_panic = OnPanic(seed);
-    let mut world = World::new(seed, loud);
-    world.hand_in(Input::Due);
-    for _ in 0..STEPS {
-        world.step();
-    }
-    world.calm_down();
-    for _ in 0..STEPS / 10 {
-        world.step();
-    }
-    world.retire();
-    std::mem::forget(on_panic);
-    world.seen
-}
-
-#[test]
-fn the_pool_keeps_its_promises_through_random_events() {
-    if let Some(seed) = number("LIVEPROXYD_SEED") {
-        println!("{:?}", walk(seed, true));
-        return;
-    }
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..number("LIVEPROXYD_SEEDS").unwrap_or(SEEDS) {
-        for (what, times) in walk(seed, false) {
-            *seen.entry(what).or_default() += times;
-        }
-    }
-    for what in [
-        "open",
-        "ready",
-        "busy",
-        "dead",
-        "answered",
-        "retried",
-        "lost twice",
-        "timed out",
-        "refused after waiting",
-        "refused: unreachable",
-        "wait",
-        "glance",
-        "held",
-        "put back",
-        "unknown",
-        "probe",
-        "mute",
-        "limit",
-        "limited",
-        "more places",
-        "a wait ended",
-        "watched",
-    ] {
-        assert!(
-            seen.get(what).is_some_and(|times| *times > 30),
-            "{what}: {seen:?}"
-        );
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        channels: 2,
-        channel_timeout: Duration::from_secs(5),
-        heartbeat: Heartbeat {
-            interval: Duration::from_secs(3),
-            timeout: HeartbeatTimeout::Percent(50),
-        },
-        query_timeout: Duration::from_secs(120),
-        connect_retry: Duration::from_secs(4),
-        adapts: true,
-    }
-}
-
-/// A channel that is accepted and never proved must not hold the site in `starting`.
-#[test]
-fn a_silent_site_is_dead_after_the_connect_timeout() {
-    let start = Instant::now();
-    let mut site = Site::new(settings(), start, 1);
-    let mut actions = Vec::new();
-    site.handle(Input::Due, start, &mut actions);
-    assert_eq!(actions, [Action::Open(ChannelNo(0))]);
-    site.handle(Input::Connected(ChannelNo(0)), start, &mut actions);
-    site.handle(
-        Input::Arrived(QueryId::unpack(1), Kind::Get),
-        start,
-        &mut actions,
-    );
-    actions.clear();
-    let late = start + CONNECT_TIMEOUT;
-    site.handle(Input::Due, late, &mut actions);
-    assert_eq!(site.state(), State::Dead);
-    assert!(actions.contains(&Action::Close(ChannelNo(0), Loss::NoAnswer)));
-}
-
-/// A dead site is tried again when somebody asks for it, but not at every query.
-#[test]
-fn a_query_for_a_dead_site_starts_an_attempt_at_most_every_connect_retry() {
-    let mut now = Instant::now();
-    let mut site = Site::new(settings(), now, 1);
-    let refused = |channel| Input::Lost {
-        channel: ChannelNo(channel),
-        loss: Loss::NotConnected("Connection refused".into()),
-        owed: Owed::Nothing,
-    };
-    let mut actions = Vec::new();
-    site.handle(Input::Due, now, &mut actions);
-    site.handle(refused(0), now, &mut actions);
-    // Several failures on, the pause is longer than `connect_retry`.
-    for _ in 0..6 {
-        now = site.deadline().unwrap();
-        site.handle(Input::Due, now, &mut actions);
-        site.handle(refused(0), now, &mut actions);
-    }
-    let pause = site.deadline().unwrap() - now;
-    assert!(pause > Duration::from_secs(12), "{pause:?}");
-    for (wait, attempt) in [(3, false), (1, true), (0, false), (3, false), (1, true)] {
-        now += Duration::from_secs(wait);
-        actions.clear();
-        site.handle(
-            Input::Arrived(QueryId::unpack(1), Kind::Get),
-            now,
-            &mut actions,
-        );
-        let opened = actions.contains(&Action::Open(ChannelNo(0)));
-        assert_eq!(opened, attempt, "{actions:?}");
-        assert!(matches!(actions.last(), Some(Action::Refuse(..))));
-        if opened {
-            site.handle(refused(0), now, &mut actions);
-        }
-    }
-}
-
-/// A site whose channels are brought up by hand.
-struct Driven {
-    site: Site,
-    now: Instant,
-}
-
-impl Driven {
-    fn new(channels: u8) -> Driven {
-        let now = Instant::now();
-        let settings = Settings {
-            channels,
-            ..settings()
-        };
-        Driven {
-            site: Site::new(settings, now, 1),
-            now,
-        }
-    }
-
-    fn tell(&mut self, input: Input) -> Vec<Action> {
-        let mut actions = Vec::new();
-        self.site.handle(input, self.now, &mut actions);
-        self.site.check();
-        actions
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-    }
-
-    /// Lets the time come that the site waits for.
-    fn due(&mut self) -> Vec<Action> {
-        self.now = self.now.max(self.site.deadline().unwrap());
-        self.tell(Input::Due)
-    }
-
-    /// Answers a heartbeat on the channel.
-    fn beaten(&mut self, channel: u8) -> Vec<Action> {
-        self.site.heard(self.now);
-        self.tell(Input::Beaten(ChannelNo(channel), Core::Other))
-    }
-
-    /// Lets a channel that is being opened connect and answer.
-    fn prove(&mut self, channel: u8) {
-        let beat = Action::Beat(ChannelNo(channel));
-        let actions = self.tell(Input::Connected(ChannelNo(channel)));
-        assert!(actions.contains(&beat), "{actions:?}");
-        self.beaten(channel);
-    }
-
-    fn lost(&mut self, channel: u8, loss: Loss, owed: Owed) -> Vec<Action> {
-        self.tell(Input::Lost {
-            channel: ChannelNo(channel),
-            loss,
-            owed,
-        })
-    }
-
-    /// Goes on until the site opens a channel, and gives its number.
-    fn await_open(&mut self) -> u8 {
-        for _ in 0..100 {
-            if let Some(channel) = opened(&self.due()) {
-                return channel;
-            }
-        }
-        panic!("no channel is opened");
-    }
-}
-
-fn opened(actions: &[Action]) -> Option<u8> {
-    actions.iter().find_map(|action| match action {
-        Action::Open(channel) => Some(channel.0),
-        _ => None,
-    })
-}
-
-/// What went wrong long ago must not make the next pause long.
-#[test]
-fn the_first_failure_after_good_health_pauses_for_connect_retry_at_most() {
-    let mut driven = Driven::new(2);
-    let start = driven.now;
-    let mut pause = Duration::ZERO;
-    while driven.now < start + Duration::from_secs(600) {
-        let channel = driven.await_open();
-        driven.lost(
-            channel,
-            Loss::NotConnected("Connection refused".into()),
-            Owed::Nothing,
-        );
-        pause = driven.site.deadline().unwrap() - driven.now;
-    }
-    assert!(pause > Duration::from_secs(30), "{pause:?}");
-
-    for _ in 0..2 {
-        let channel = driven.await_open();
-        driven.prove(channel);
-    }
-    assert_eq!(driven.site.state(), State::Ready);
-    let well = driven.now;
-    let mut beats = 0;
-    while driven.now < well + Duration::from_secs(86_400) {
-        for action in driven.due() {
-            if let Action::Beat(channel) = action {
-                beats += 1;
-                driven.pass(Duration::from_millis(10));
-                driven.beaten(channel.0);
-            }
-        }
-    }
-    assert!(beats > 20_000, "{beats}");
-    assert_eq!(driven.site.state(), State::Ready);
-
-    while !driven
-        .due()
-        .iter()
-        .any(|action| matches!(action, Action::Beat(_)))
-    {}
-    driven.due();
-    assert_eq!(driven.site.state(), State::Dead, "it was silent");
-    let pause = driven.site.deadline().unwrap() - driven.now;
-    assert!(pause <= settings().connect_retry, "{pause:?}");
-}
-
-/// A channel that is being opened may stay silent for ten seconds.
-#[test]
-fn a_retry_is_proved_on_an_idle_channel_while_another_is_being_opened() {
-    let mut driven = Driven::new(3);
-    for _ in 0..2 {
-        let channel = driven.await_open();
-        driven.prove(channel);
-    }
-    let coming = driven.await_open();
-    driven.tell(Input::Connected(ChannelNo(coming)));
-
-    let query = QueryId::unpack(1);
-    let assigned = |actions: &[Action]| {
-        actions.iter().find_map(|action| match action {
-            Action::Assign {
-                query: id, channel, ..
-            } if *id == query => Some(channel.0),
-            _ => None,
-        })
-    };
-    let actions = driven.tell(Input::Arrived(query, Kind::Get));
-    let first = assigned(&actions).unwrap();
-    driven.pass(Duration::from_millis(10));
-    let actions = driven.lost(first, Loss::Closed, Owed::All);
-    let proved = actions.iter().find_map(|action| match action {
-        Action::Beat(channel) => Some(channel.0),
-        _ => None,
-    });
-    let proved = proved.expect("nothing is proved");
-    assert!(proved != first && proved != coming, "{actions:?}");
-    driven.pass(Duration::from_millis(10));
-    let actions = driven.beaten(proved);
-    assert_eq!(assigned(&actions), Some(proved), "{actions:?}");
-}
-
-/// Otherwise a site that answers one heartbeat and hangs up would be called without end.
-#[test]
-fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
-    let mut driven = Driven::new(1);
-    let mut last: Option<Instant> = None;
-    for _ in 0..3 {
-        let channel = driven.await_open();
-        if let Some(last) = last {
-            let pause = driven.now - last;
-            let least = settings().connect_retry * 4 / 5;
-            assert!(pause >= least, "called again after {pause:?}");
-        }
-        driven.prove(channel);
-        // Believed once, it would be ready and dead in turns.
-        let believed = match last {
-            None => State::Ready,
-            Some(_) => State::Dead,
-        };
-        assert_eq!(driven.site.state(), believed);
-        driven.pass(Duration::from_millis(100));
-        driven.lost(channel, Loss::Closed, Owed::Nothing);
-        assert_eq!(driven.site.state(), State::Dead);
-        last = Some(driven.now);
-    }
-
-    let channel = driven.await_open();
-    driven.prove(channel);
-    let answered = driven.now;
-    let actions = driven.due();
-    assert_eq!(actions, [Action::Beat(ChannelNo(channel))]);
-    assert!(driven.now - answered >= Duration::from_secs(1));
-    driven.beaten(channel);
-    assert_eq!(driven.site.state(), State::Ready, "it has lasted");
-}
-
-/// Threads that are used up today may be free tomorrow.
-#[test]
-fn a_site_that_lacked_threads_is_tried_again_after_ten_minutes() {
-    let mut driven = Driven::new(5);
-    for _ in 0..4 {
-        let channel = driven.await_open();
-        driven.prove(channel);
-    }
-    let silent = ChannelNo(driven.await_open());
-    driven.tell(Input::Connected(silent));
-    let answer_others = |driven: &mut Driven, actions: &[Action]| {
-        for action in actions {
-            if let Action::Beat(channel) = action {
-                driven.beaten(channel.0);
-            }
-        }
-    };
-    let limited = loop {
-        let actions = driven.due();
-        answer_others(&mut driven, &actions);
-        if actions.contains(&Action::Limit(2)) {
-            break driven.now;
-        }
-        assert!(opened(&actions).is_none(), "{actions:?}");
-    };
-    assert_eq!(driven.site.open_channels(), 2);
-    let tried_again = loop {
-        let actions = driven.due();
-        answer_others(&mut driven, &actions);
-        if opened(&actions).is_some() {
-            break driven.now;
-        }
-        assert_eq!(driven.site.state(), State::Ready);
-    };
-    assert_eq!(tried_again - limited, Duration::from_secs(600));
-}
-
-/// The first channel may be lost in the very moment in which the second one answers.
-#[test]
-fn a_new_channel_that_is_lost_leaves_the_verdict_to_the_one_on_its_way() {
-    for answers in [true, false] {
-        let mut driven = Driven::new(2);
-        let first = driven.await_open();
-        driven.prove(first);
-        let second = driven.await_open();
-        driven.tell(Input::Connected(ChannelNo(second)));
-        driven.lost(first, Loss::Spoke, Owed::Nothing);
-        assert_eq!(driven.site.state(), State::Ready);
-        if answers {
-            driven.beaten(second);
-            assert_eq!(driven.site.state(), State::Ready);
-        } else {
-            driven.lost(second, Loss::Closed, Owed::Nothing);
-            assert_eq!(driven.site.state(), State::Dead);
-        }
-    }
-}
-
-/// One that has served somebody was a channel, however short it lived.
-#[test]
-fn a_new_channel_that_has_served_is_replaced_at_once() {
-    let mut driven = Driven::new(1);
-    let channel = driven.await_open();
-    driven.prove(channel);
-    driven.tell(Input::Arrived(QueryId::unpack(1), Kind::Get));
-    driven.tell(Input::Answered(ChannelNo(channel)));
-    driven.pass(Duration::from_millis(100));
-    let actions = driven.lost(channel, Loss::Closed, Owed::Nothing);
-    assert_eq!(driven.site.state(), State::Ready);
-    assert_eq!(opened(&actions), Some(0), "{actions:?}");
-}
-
-/// With several channels the next one is new before the last one is lost.
-#[test]
-fn new_channels_that_are_lost_one_after_another_are_failed_attempts_too() {
-    let mut driven = Driven::new(10);
-    let start = driven.now;
-    let life = Duration::from_millis(100);
-    let mut alive: Vec<(u8, Instant)> = Vec::new();
-    let mut opens = 0;
-    driven.tell(Input::Due);
-    opens += 1;
-    driven.prove(0);
-    alive.push((0, driven.now + life));
-    while driven.now < start + Duration::from_secs(60) {
-        let end = alive.first().map(|(_, end)| *end);
-        let due = driven.site.deadline().unwrap();
-        let actions = match end {
-            Some(end) if end <= due => {
-                driven.now = driven.now.max(end);
-                let (channel, _) = alive.remove(0);
-                driven.lost(channel, Loss::Closed, Owed::Nothing)
-            }
-            _ => driven.due(),
-        };
-        for action in &actions {
-            match action {
-                Action::Open(channel) => {
-                    opens += 1;
-                    driven.pass(Duration::from_millis(1));
-                    driven.prove(channel.0);
-                    alive.push((channel.0, driven.now + life));
-                }
-                Action::Beat(channel) => drop(driven.beaten(channel.0)),
-                Action::Close(channel, _) => alive.retain(|(no, _)| *no != channel.0),
-                _ => {}
-            }
-        }
-    }
-    assert!(opens < 40, "{opens} connects in a minute");
-}
-
-/// Otherwise one user's faulty query would be the death of a site that takes few connections.
-#[test]
-fn closing_the_only_channel_ourselves_does_not_make_the_site_dead() {
-    let mut driven = Driven::new(2);
-    let first = driven.await_open();
-    driven.prove(first);
-    let second = driven.await_open();
-    let refused = Loss::NotConnected("Connection reset by peer".into());
-    driven.lost(second, refused.clone(), Owed::Nothing);
-    assert_eq!(
-        driven.site.state(),
-        State::Ready,
-        "another channel is alive"
-    );
-    driven.tell(Input::Arrived(QueryId::unpack(1), Kind::Get));
-    driven.lost(first, Loss::OutOfStep(400), Owed::Nothing);
-    assert_eq!(driven.site.state(), State::Ready);
-    let next = driven.await_open();
-    driven.lost(next, refused, Owed::Nothing);
-    assert_eq!(
-        driven.site.state(),
-        State::Dead,
-        "there is none, and none can be had"
-    );
 }
