@@ -1,9 +1,13 @@
 //! Drives the pool's policy with a virtual clock: through random events beside a model of what must
-//! be true (`walk`), and step by step (`steps`).
+//! be true (`walk`), step by step (`steps`), and through hours beside a modelled site (`scene`).
 #![allow(clippy::unwrap_used)]
 
 mod driven;
+mod long_queries;
 mod random;
+mod reconnect;
+mod scene;
+mod slow_sites;
 mod steps;
 mod walk;
 mod world;

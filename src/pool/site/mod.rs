@@ -101,7 +101,8 @@ pub struct Site {
     last_open: Option<Instant>,
     /// For each channel that has served nobody, when it was proved.
     unused: Vec<Option<Instant>>,
-    /// The last attempt failed while other channels were alive. The next sign of trouble decides.
+    /// The last attempt failed while other channels were alive. Should the site end the last of
+    /// those, it is dead.
     doubt: Option<Loss>,
     /// A channel was ended by the site since it last answered a heartbeat: it
     /// may be another core by now.
@@ -402,20 +403,31 @@ impl Site {
             Channel::Beating { since, until, .. } => {
                 let loss = Loss::Missed(until.saturating_duration_since(since));
                 out.push(Action::Close(channel, loss.clone()));
-                let silent = self.heard < since;
-                if silent || self.doubt.is_some() {
-                    self.pause(now);
-                    self.die(loss, now, out);
-                } else {
-                    // A firewall drops idle connections one by one: see at once about the next.
-                    self.next_beat = now;
-                }
+                self.missed(loss, since, now, out);
             }
             Channel::Serving(serving) => {
                 let limit = serving.life;
                 out.push(Action::Refuse(serving.query, Refusal::TimedOut { limit }));
                 out.push(Action::Close(channel, Loss::TimedOut(limit)));
             }
+        }
+    }
+
+    /// A heartbeat sent at `since` got no answer, and its channel is closed. A
+    /// firewall drops idle connections one by one, above all those of a site
+    /// that nobody asks, so the others are asked before silence counts as death.
+    fn missed(&mut self, loss: Loss, since: Instant, now: Instant, out: &mut Vec<Action>) {
+        if self.heard >= since {
+            self.next_beat = now;
+            return;
+        }
+        while let Some(channel) = self.idle.pop() {
+            self.beat(channel, now, out);
+        }
+        let asked_later = |c: &Channel| matches!(c, Channel::Beating { since: sent, first: false, .. } if *sent > since);
+        if !self.channels.iter().any(asked_later) {
+            self.pause(now);
+            self.die(loss, now, out);
         }
     }
 

@@ -1,0 +1,163 @@
+//! How often a site that is away is called.
+
+use std::time::Duration;
+
+use liveproxyd::pool::{Refusal, State};
+
+use crate::driven::settings;
+use crate::scene::{Door, Scene};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `connect_retry` as it is by default.
+const RETRY: Duration = Duration::from_secs(4);
+
+/// A site that refuses from the beginning.
+fn away(seed: u64) -> Scene {
+    let mut scene = Scene::new(settings(), seed);
+    scene.door = Door::Refuses;
+    scene.close_all();
+    scene
+}
+
+/// The pauses between the attempts that began after `since`.
+fn pauses(scene: &Scene, since: Duration) -> Vec<Duration> {
+    let opens: Vec<_> = scene.opens.iter().filter(|at| **at >= since).collect();
+    opens.windows(2).map(|pair| *pair[1] - *pair[0]).collect()
+}
+
+#[test]
+fn pauses_grow_to_a_minute_with_jitter() {
+    let mut scene = away(1);
+    scene.pass(60 * MINUTE);
+    let pauses = pauses(&scene, Duration::ZERO);
+    assert!(pauses.iter().all(|pause| *pause <= MINUTE + SECOND));
+    assert!(pauses[1] >= RETRY, "{pauses:?}");
+    let late = &pauses[12..];
+    assert!(late.len() > 40, "it was given up: {pauses:?}");
+    // A fifth less at most, and not always the same.
+    assert!(
+        late.iter().all(|pause| *pause >= MINUTE * 4 / 5),
+        "{late:?}"
+    );
+    let (least, most) = (late.iter().min().unwrap(), late.iter().max().unwrap());
+    assert!(*most - *least > 5 * SECOND, "{late:?}");
+    assert_eq!(scene.times(State::Dead), 1, "told once");
+}
+
+#[test]
+fn sites_that_went_together_are_not_called_together() {
+    let attempts = |seed| {
+        let mut scene = away(seed);
+        scene.pass(10 * MINUTE);
+        *scene.opens.last().unwrap()
+    };
+    let mut last: Vec<Duration> = (1..=600).map(attempts).collect();
+    last.sort_unstable();
+    let most = (0..last.len())
+        .map(|first| {
+            let end = last[first] + SECOND;
+            last[first..].iter().take_while(|at| **at < end).count()
+        })
+        .max();
+    assert!(most.unwrap() < 60, "{most:?} of 600 within one second");
+}
+
+#[test]
+fn one_attempt_at_a_time_while_connects_hang() {
+    let mut scene = Scene::new(settings(), 1);
+    scene.door = Door::Ignores;
+    scene.close_all();
+    for _ in 0..1_000 {
+        scene.ask();
+        // The scene itself fails where two attempts are under way.
+        scene.pass(SECOND / 3);
+    }
+    let pauses = pauses(&scene, SECOND);
+    assert!(pauses.len() > 20, "{pauses:?}");
+    // Each takes its ten seconds.
+    assert!(
+        pauses.iter().all(|pause| *pause >= 10 * SECOND),
+        "{pauses:?}"
+    );
+}
+
+#[test]
+fn a_minute_in_good_health_ends_what_was_before() {
+    for (well, forgiven) in [(50, false), (70, true)] {
+        let mut scene = away(1);
+        scene.pass(20 * MINUTE);
+        scene.door = Door::Accepts;
+        scene.pass_until(2 * MINUTE, |scene| scene.site.state() == State::Ready);
+        scene.pass(well * SECOND);
+        scene.door = Door::Refuses;
+        scene.close_all();
+        assert_ne!(scene.site.state(), State::Starting);
+        let gone = scene.time();
+        scene.pass(10 * MINUTE);
+        let pauses = pauses(&scene, gone);
+        if forgiven {
+            assert!(pauses[0] <= RETRY + SECOND, "{well} s: {pauses:?}");
+            assert!(pauses[1] <= RETRY * 2, "{well} s: {pauses:?}");
+        } else {
+            assert!(pauses[0] >= MINUTE / 2, "{well} s: {pauses:?}");
+        }
+    }
+}
+
+#[test]
+fn queries_for_a_site_that_is_away_start_one_attempt_each_connect_retry() {
+    let mut scene = away(1);
+    scene.pass(20 * MINUTE);
+    let begin = scene.time();
+    let mut asked = 0;
+    while scene.time() < begin + 10 * MINUTE {
+        for _ in 0..20 {
+            scene.ask();
+            asked += 1;
+            assert_eq!(scene.refused.len(), asked, "refused at once");
+        }
+        scene.pass(SECOND / 10);
+    }
+    let unreachable = |refusal: &Refusal| matches!(refusal, Refusal::Unreachable { .. });
+    assert!(
+        scene
+            .refused
+            .iter()
+            .all(|(_, _, refusal)| unreachable(refusal))
+    );
+    let pauses = pauses(&scene, begin);
+    assert!(pauses.iter().all(|pause| *pause >= RETRY), "{pauses:?}");
+    assert!(
+        pauses.iter().all(|pause| *pause < RETRY + SECOND),
+        "{pauses:?}"
+    );
+}
+
+#[test]
+fn the_query_that_starts_an_attempt_is_refused_and_the_next_one_served() {
+    let mut scene = away(1);
+    scene.pass(20 * MINUTE);
+    scene.door = Door::Accepts;
+    // So that no attempt of its own accord is near.
+    let last = *scene.opens.last().unwrap();
+    scene.pass(last + RETRY * 2 - scene.time().min(last + RETRY * 2));
+    if scene.site.state() != State::Dead {
+        panic!("it came back by itself");
+    }
+    let opens = scene.opens.len();
+    let first = scene.ask();
+    assert_eq!(
+        scene.refused.last().map(|(_, query, _)| *query),
+        Some(first)
+    );
+    let Some((_, _, Refusal::Unreachable { next: None, .. })) = scene.refused.last() else {
+        panic!("an attempt is under way: {:?}", scene.refused.last());
+    };
+    assert_eq!(scene.opens.len(), opens + 1);
+    scene.pass(SECOND);
+    let second = scene.ask();
+    scene.pass(SECOND);
+    assert_eq!(scene.answered.last().map(|(_, query)| *query), Some(second));
+}
