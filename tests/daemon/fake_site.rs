@@ -422,6 +422,12 @@ fn slow_and_hasty_answers_and_late_ends() {
     client.read_response().expect(QUERY);
     assert_eq!(site.happened("slow-start"), 1);
 
+    site.next(Fault::Late(Duration::from_millis(20)));
+    client.send(QUERY);
+    client.expect_silence(Duration::from_millis(5));
+    client.read_response().expect(QUERY);
+    assert_eq!(site.happened("late"), 1);
+
     site.next(Fault::Linger(Duration::from_millis(20)));
     client.send(QUERY);
     client.read_response().expect(QUERY);

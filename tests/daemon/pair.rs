@@ -49,6 +49,16 @@ impl Pair {
         });
     }
 
+    /// The states that the site has come to, in order, as the log tells them.
+    pub fn states(&self) -> Vec<String> {
+        let state = |line: String| {
+            let (_, rest) = line.split_once("site muc: ")?;
+            let (what, _) = rest.split_once(" (was ")?;
+            Some(what.split(':').next()?.to_owned())
+        };
+        self.daemon.log().into_iter().filter_map(state).collect()
+    }
+
     /// Asserts that the next clients get their own right answers, one on each channel at least.
     #[track_caller]
     pub fn expect_unharmed(&self) {

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod config;
+pub mod crowd;
 pub mod daemon;
 pub mod namespace;
 pub mod patience;
@@ -16,6 +17,7 @@ pub mod stream;
 
 pub use client::{Client, Response};
 pub use config::{Spec, site};
+pub use crowd::Crowd;
 pub use daemon::Daemon;
 pub use namespace::{BlackHole, Namespace};
 pub use patience::{awaited, eventually, stretched};

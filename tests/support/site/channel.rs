@@ -205,6 +205,11 @@ impl Channel {
                 self.stall(None)?;
                 output.rest()?;
             }
+            Fault::Late(time) => {
+                self.stall(Some(Instant::now() + *time))?;
+                self.ledger.count(fault.name());
+                output.rest()?;
+            }
             Fault::Close(place) => {
                 output.up_to(*place)?;
                 self.ledger.count(fault.name());

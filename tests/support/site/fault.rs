@@ -22,6 +22,8 @@ pub enum Fault {
     Nothing,
     /// Silence from there on, until released or the channel is closed; then the rest follows.
     Stall(Place),
+    /// Silence for this time, then the right answer.
+    Late(Duration),
     /// The answer ends there by an orderly close.
     Close(Place),
     /// The answer ends there by a reset (over UNIX sockets by a close: they know no reset).
@@ -53,6 +55,7 @@ impl Fault {
             Fault::Stall(Place::InHeader(_)) => "stall-in-header",
             Fault::Stall(Place::InBody(_)) => "stall-in-body",
             Fault::Stall(Place::AfterAnswer) => "stall-after-answer",
+            Fault::Late(_) => "late",
             Fault::Close(Place::BeforeHeader) => "close-before-header",
             Fault::Close(Place::InHeader(_)) => "close-in-header",
             Fault::Close(Place::InBody(_)) => "close-in-body",
