@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use liveproxyd::pool::{Refusal, State};
+use liveproxyd::pool::{Refusal, Settings, State};
 
 use crate::driven::settings;
 use crate::scene::{Door, Scene};
@@ -160,4 +160,21 @@ fn the_query_that_starts_an_attempt_is_refused_and_the_next_one_served() {
     let second = scene.ask();
     scene.pass(SECOND);
     assert_eq!(scene.answered.last().map(|(_, query)| *query), Some(second));
+}
+
+/// A core that is started twice in a row has been away once, however many channels it had by then.
+#[test]
+fn many_new_channels_that_are_lost_together_are_one_failure() {
+    let settings = Settings {
+        channels: 50,
+        ..settings()
+    };
+    let mut scene = Scene::new(settings, 1);
+    scene.pass_until(MINUTE, |scene| scene.site.open_channels() == 30);
+    scene.close_all();
+    assert_eq!(scene.site.state(), State::Dead);
+    let gone = scene.time();
+    scene.pass_until(MINUTE, |scene| scene.site.state() == State::Ready);
+    let away = scene.time() - gone;
+    assert!(away <= RETRY + SECOND, "{away:?}");
 }

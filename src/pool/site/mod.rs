@@ -99,6 +99,8 @@ pub struct Site {
     probe_after: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
+    /// Whether one began since something failed: what goes wrong together is one failure.
+    tried: bool,
     /// For each channel that has served nobody, when it was proved.
     unused: Vec<Option<Instant>>,
     /// The last attempt failed while other channels were alive. Should the site end the last of
@@ -138,6 +140,7 @@ impl Site {
             mute: None,
             probe_after: now,
             last_open: None,
+            tried: false,
             unused: vec![None; usize::from(settings.channels)],
             doubt: None,
             unsettled: false,

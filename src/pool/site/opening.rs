@@ -134,7 +134,9 @@ impl Site {
         if self.is_well() && now.saturating_duration_since(self.risen) >= RECOVERY {
             self.health.recovered();
         }
-        self.next_open = now + self.health.pause(self.settings.connect_retry);
+        if std::mem::take(&mut self.tried) {
+            self.next_open = now + self.health.pause(self.settings.connect_retry);
+        }
     }
 
     pub(super) fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
@@ -264,6 +266,7 @@ impl Site {
         let until = now + CONNECT_TIMEOUT;
         self.set(channel, Channel::Opening { until });
         self.last_open = Some(now);
+        self.tried = true;
         self.next_open = self.next_open.max(now + OPEN_SPACING);
         out.push(Action::Open(channel));
     }
