@@ -67,8 +67,8 @@ fn each_of_many_who_wait_in_vain_has_waited_for_its_whole_time() {
     let waiting: Vec<_> = (0..30)
         .map(|number| {
             let client = pair.client();
-            client.send(kept_and_framed(format!("GET x\nFilter: name = {number}")));
             let begun = Instant::now();
+            client.send(kept_and_framed(format!("GET x\nFilter: name = {number}")));
             std::thread::sleep(Duration::from_millis(10));
             (client, begun)
         })
@@ -79,7 +79,7 @@ fn each_of_many_who_wait_in_vain_has_waited_for_its_whole_time() {
         let (channels, waited) = busy(&response.text());
         assert_eq!((response.code, channels), (502, 2));
         assert!(waited >= 0.5, "{waited}");
-        assert!(whole >= 0.4, "answered after {whole} s");
+        assert!(whole >= 0.5, "answered after {whole} s");
         client.expect_open();
     }
     assert_eq!(pair.site.requests().len(), 2, "only the held ones");
