@@ -178,3 +178,30 @@ fn many_new_channels_that_are_lost_together_are_one_failure() {
     let away = scene.time() - gone;
     assert!(away <= RETRY + SECOND, "{away:?}");
 }
+
+/// xinetd shuts a port for everybody after more than 100 connects in a second. Channels that have
+/// served are replaced at once, so that it is their pace that matters.
+#[test]
+fn a_site_that_hangs_up_after_each_answer_is_not_called_in_a_burst() {
+    let settings = Settings {
+        channels: 10,
+        ..settings()
+    };
+    let mut scene = Scene::new(settings, 1);
+    scene.connect = Duration::from_micros(200);
+    scene.heartbeat = Duration::from_micros(200);
+    scene.query = Duration::from_micros(200);
+    scene.hangs_up = true;
+    for _ in 0..2_000 {
+        scene.ask();
+        scene.pass(Duration::from_millis(5));
+    }
+    assert!(scene.opens.len() > 300, "{}", scene.opens.len());
+    let from = |first: usize| {
+        let end = scene.opens[first] + SECOND;
+        let rest = &scene.opens[first..];
+        rest.iter().take_while(|at| **at < end).count()
+    };
+    let most = (0..scene.opens.len()).map(from).max();
+    assert!(most <= Some(100), "{most:?} connects in a second");
+}

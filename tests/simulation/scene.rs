@@ -10,7 +10,7 @@ use liveproxyd::pool::{
 };
 use liveproxyd::proto::request::Kind;
 
-/// A connect of the model takes this long.
+/// What the model takes for a connect, a heartbeat or a query, unless told otherwise.
 const ROUND_TRIP: Duration = Duration::from_millis(10);
 
 /// More happenings than any scene has: it does not come to rest.
@@ -45,10 +45,14 @@ pub struct Scene {
     pub now: Instant,
     start: Instant,
     pub door: Door,
+    /// How long a connect takes from now on.
+    pub connect: Duration,
     /// How long a heartbeat takes from now on.
     pub heartbeat: Duration,
     /// How long a query takes from now on.
     pub query: Duration,
+    /// Whether the site closes a channel as soon as it has answered a query on it.
+    pub hangs_up: bool,
     /// Channels from which nothing comes any more, though nobody closes them.
     filtered: BTreeSet<Link>,
     /// The channels that are open or being opened, and what each is at.
@@ -84,8 +88,10 @@ impl Scene {
             now,
             start: now,
             door: Door::Accepts,
+            connect: ROUND_TRIP,
             heartbeat: ROUND_TRIP,
             query: ROUND_TRIP,
+            hangs_up: false,
             filtered: BTreeSet::new(),
             links: BTreeMap::new(),
             proved: BTreeSet::new(),
@@ -200,6 +206,9 @@ impl Scene {
                 self.answered.push((self.time(), query));
                 self.site.heard(self.now);
                 self.tell(Input::Answered(no));
+                if self.hangs_up {
+                    self.lose(channel, Loss::Closed);
+                }
             }
         }
     }
@@ -261,11 +270,13 @@ impl Scene {
         self.links.insert(no, (self.next_link, None));
         self.next_link += 1;
         match self.door {
-            Door::Accepts => self.will_come(no, ROUND_TRIP, Coming::Connected),
+            Door::Accepts => self.will_come(no, self.connect, Coming::Connected),
             Door::AcceptsOnly(most) if self.links.len() <= most => {
-                self.will_come(no, ROUND_TRIP, Coming::Connected);
+                self.will_come(no, self.connect, Coming::Connected);
             }
-            Door::Refuses | Door::AcceptsOnly(_) => self.will_come(no, ROUND_TRIP, Coming::Refused),
+            Door::Refuses | Door::AcceptsOnly(_) => {
+                self.will_come(no, self.connect, Coming::Refused)
+            }
             Door::Ignores => {}
         }
     }
