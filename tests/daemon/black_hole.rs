@@ -51,6 +51,7 @@ impl Line {
     fn mend(&self, mark: usize, cause: &str, since: Instant) {
         let story = Story::since(&self.pair.daemon, mark);
         let dead = format!("dead: {cause}");
+        story.await_state(&dead, "ready");
         assert_eq!(story.states(), [dead.as_str()]);
         let away = since.elapsed();
         self.hole.pass();

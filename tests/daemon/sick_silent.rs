@@ -31,6 +31,7 @@ fn patient(channels: usize, keys: &str) -> Pair {
 fn recover(pair: &Pair, mark: usize, cause: &str, since: Instant) {
     let story = Story::since(&pair.daemon, mark);
     let dead = format!("dead: {cause}");
+    story.await_state(&dead, "ready");
     assert_eq!(story.states(), [dead.as_str()]);
     let sick_for = since.elapsed();
     pair.site.behave();
@@ -151,6 +152,9 @@ fn a_site_that_finishes_no_query_costs_each_its_time_and_is_not_dead() {
         pair.site.behave();
         pair.await_answers();
         pair.site.await_ready(2);
+        eventually("the log tells both changes", || {
+            story.states().len() >= 2 * round
+        });
         assert_eq!(story.states(), [busy, "ready"].repeat(round));
     }
     let remarks = story.remarks();
