@@ -176,7 +176,8 @@ fn many_new_channels_that_are_lost_together_are_one_failure() {
     let gone = scene.time();
     scene.pass_until(MINUTE, |scene| scene.site.state() == State::Ready);
     let away = scene.time() - gone;
-    assert!(away <= RETRY + SECOND, "{away:?}");
+    // A channel that is as new as those were is watched for a second before it counts.
+    assert!(away <= RETRY + SECOND * 2, "{away:?}");
 }
 
 /// xinetd shuts a port for everybody after more than 100 connects in a second. Channels that have

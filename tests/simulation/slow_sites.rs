@@ -100,12 +100,8 @@ fn patience_with_a_site_goes_back_when_it_gets_fast_again() {
     scene.door = Door::Ignores;
     let silent = scene.time();
     scene.pass_until(MINUTE, |scene| scene.times(State::Dead) == 1);
-    // One heartbeat is missed, and those that are to show whether it was only its channel.
     let noticed = scene.time() - silent;
-    assert!(
-        noticed <= INTERVAL + LEAST_TIMEOUT * 2 + SECOND,
-        "{noticed:?}"
-    );
+    assert!(noticed <= INTERVAL + LEAST_TIMEOUT, "{noticed:?}");
 }
 
 #[test]
@@ -138,9 +134,11 @@ fn a_channel_that_a_firewall_has_forgotten_costs_one_channel() {
         assert_eq!(scene.opens.len(), 11);
 
         let at = scene.closes[0].0;
-        let asked = |(time, channel): &&(Duration, u8)| *time == at && *channel != forgotten;
-        let asked = scene.beats.iter().filter(asked).count();
-        assert!(asked >= 9, "only {asked} of nine were proved at once");
+        let meanwhile = |(time, channel): &&(Duration, u8)| {
+            *time < at && *time > at - LEAST_TIMEOUT && *channel != forgotten
+        };
+        let asked = scene.beats.iter().filter(meanwhile).count();
+        assert!((1..9).contains(&asked), "{asked} others were asked");
     }
 }
 
@@ -172,14 +170,22 @@ fn one_channel_that_answers_keeps_the_site_alive() {
     }
 }
 
-/// A firewall that starts anew has forgotten all connections, and the next one is a matter of 20 ms.
+/// A firewall that starts anew has forgotten all connections, and nothing tells that from a death.
 #[test]
-fn a_site_that_answers_on_a_new_channel_is_alive() {
+fn a_site_all_of_whose_channels_were_forgotten_is_back_with_the_next_attempt() {
     let mut scene = whole_site();
     scene.filter_all();
+    let forgotten = scene.time();
+    scene.pass_until(MINUTE, |scene| scene.times(State::Dead) == 1);
+    scene.pass_until(MINUTE, |scene| scene.site.state() == State::Ready);
+    let away = scene.time() - forgotten;
+    let retry = settings().connect_retry;
+    assert!(
+        away <= INTERVAL + LEAST_TIMEOUT + retry + SECOND,
+        "{away:?}"
+    );
     scene.pass(MINUTE);
-    assert_eq!(scene.times(State::Dead), 0, "{:?}", scene.closes);
-    assert_eq!(scene.closes.len(), 10);
+    assert_eq!(scene.times(State::Dead), 1, "{:?}", scene.states);
     assert_eq!(scene.site.open_channels(), 10);
 }
 
@@ -195,7 +201,7 @@ fn a_site_that_is_silent_on_all_channels_is_dead() {
         scene.filter_all();
         scene.door = door;
         scene.heartbeat = heartbeat;
-        scene.pass(INTERVAL + LEAST_TIMEOUT * 2);
+        scene.pass(INTERVAL + LEAST_TIMEOUT);
         assert_eq!(scene.site.state(), State::Dead, "{door:?}");
         scene.door = Door::Accepts;
         scene.heartbeat = SECOND;

@@ -153,7 +153,7 @@ fn a_retry_is_proved_on_an_idle_channel_while_another_is_being_opened() {
 #[test]
 fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
     let mut driven = Driven::new(1);
-    let mut last = None;
+    let mut last: Option<Instant> = None;
     for _ in 0..3 {
         let channel = driven.await_open();
         if let Some(last) = last {
@@ -162,12 +162,26 @@ fn a_new_channel_that_is_lost_at_once_counts_as_a_failed_attempt() {
             assert!(pause >= least, "called again after {pause:?}");
         }
         driven.prove(channel);
-        assert_eq!(driven.site.state(), State::Ready);
+        // Believed once, it would be ready and dead in turns.
+        let believed = match last {
+            None => State::Ready,
+            Some(_) => State::Dead,
+        };
+        assert_eq!(driven.site.state(), believed);
         driven.pass(Duration::from_millis(100));
         driven.lost(channel, Loss::Closed, Owed::Nothing);
         assert_eq!(driven.site.state(), State::Dead);
         last = Some(driven.now);
     }
+
+    let channel = driven.await_open();
+    driven.prove(channel);
+    let answered = driven.now;
+    let actions = driven.due();
+    assert_eq!(actions, [Action::Beat(ChannelNo(channel))]);
+    assert!(driven.now - answered >= Duration::from_secs(1));
+    driven.beaten(channel);
+    assert_eq!(driven.site.state(), State::Ready, "it has lasted");
 }
 
 /// One that has served somebody was a channel, however short it lived.

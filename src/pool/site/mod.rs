@@ -195,6 +195,7 @@ impl Site {
                     idle,
                     self.open_due(),
                     self.probe_due(),
+                    self.opinion_due(),
                     self.cap.map(|(_, until)| until),
                     self.queue.deadline(),
                 ]
@@ -356,6 +357,7 @@ impl Site {
                 self.overdue(channel, now, out);
             }
         }
+        self.ask_for_opinions(now, out);
         // A channel may have come free in this very moment.
         self.serve(now, out);
         while let Some(waiting) = self.queue.pop_impatient(now) {
@@ -406,7 +408,13 @@ impl Site {
             Channel::Beating { since, until, .. } => {
                 let loss = Loss::Missed(until.saturating_duration_since(since));
                 out.push(Action::Close(channel, loss.clone()));
-                self.missed(loss, since, now, out);
+                if self.heard < since {
+                    self.pause(now);
+                    self.die(loss, now, out);
+                } else {
+                    // Only this channel has come to its end. See at once about the next.
+                    self.next_beat = now;
+                }
             }
             Channel::Serving(serving) => {
                 let limit = serving.life;
@@ -416,21 +424,37 @@ impl Site {
         }
     }
 
-    /// A heartbeat sent at `since` got no answer, and its channel is closed. A
-    /// firewall drops idle connections one by one, above all those of a site
-    /// that nobody asks, so the others are asked before silence counts as death.
-    fn missed(&mut self, loss: Loss, since: Instant, now: Instant, out: &mut Vec<Action>) {
-        if self.heard >= since {
-            self.next_beat = now;
-            return;
+    /// When another idle channel is to be asked, because a heartbeat is out and
+    /// nothing comes from the site: only that can tell a core that hangs from a
+    /// firewall that has dropped an idle connection. One is asked early, so that
+    /// a slow site can answer in time; the others where it cannot be slowness.
+    fn opinion_due(&self) -> Option<Instant> {
+        let beating = |channel: &Channel| match channel {
+            Channel::Beating {
+                since,
+                until,
+                first: false,
+            } => Some((*since, *until)),
+            _ => None,
+        };
+        let (since, until) = self.channels.iter().filter_map(beating).min()?;
+        if self.heard >= since || self.idle.is_empty() || self.opens_on_demand() {
+            return None;
         }
-        while let Some(channel) = self.idle.pop() {
+        let time = until.saturating_duration_since(since);
+        let after = match self.channels.iter().filter_map(beating).count() {
+            1 => time / 4,
+            _ => (time / 2).max(self.health.typical()),
+        };
+        Some(since + after)
+    }
+
+    fn ask_for_opinions(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while self.opinion_due().is_some_and(|due| due <= now)
+            && let Some(channel) = self.idle.first().copied()
+        {
+            self.idle.retain(|idle| *idle != channel);
             self.beat(channel, now, out);
-        }
-        let asked_later = |c: &Channel| matches!(c, Channel::Beating { since: sent, first: false, .. } if *sent > since);
-        if !self.channels.iter().any(asked_later) {
-            self.pause(now);
-            self.die(loss, now, out);
         }
     }
 
