@@ -1,6 +1,8 @@
 //! The one place where memory for responses and requests is granted. A number
 //! with a limit: what is taken must be given back, and nothing else is known.
 
+use std::time::{Duration, Instant};
+
 /// How much may be held, how much is.
 #[derive(Debug)]
 pub struct Budget {
@@ -44,22 +46,79 @@ impl Budget {
         self.limit = limit;
     }
 
-    /// The limit, in bytes.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// Bytes held now.
     pub fn taken(&self) -> usize {
         self.taken
     }
 }
 
-/// No site may hold more than this part of a budget: clients of one site that
-/// do not take their responses must leave memory to the others.
-const PART_OF_SITE: usize = 2;
+/// Sites have this part of a shared budget for themselves, divided among all of them.
+const OWN_PART: usize = 8;
 
-/// What one site holds of a budget.
+/// But each at least this much, so that what comes in one read can always be paid for.
+const OWN_AT_LEAST: usize = 64 * 1024;
+
+/// And none more than this: it is a window, through which a response of any length can be passed on.
+const OWN_AT_MOST: usize = 1024 * 1024;
+
+/// A budget that sites share. Each has a part of its own, which nobody else
+/// can take. Of the rest, it may hold half of what the others have left: so
+/// however many sites are held up by clients that take nothing, and however
+/// much these hold, there is something for the next one.
+#[derive(Debug)]
+pub struct SharedBudget {
+    limit: usize,
+    /// Bytes held now by all sites.
+    taken: usize,
+    /// What each site has for itself.
+    own: usize,
+    /// What is for all of them, and what they hold of it.
+    common: Budget,
+}
+
+impl SharedBudget {
+    /// A budget of `limit` bytes; see [`SharedBudget::divide`].
+    pub fn new(limit: usize) -> Self {
+        SharedBudget {
+            limit,
+            taken: 0,
+            own: 0,
+            common: Budget::new(limit),
+        }
+    }
+
+    /// Sets another limit, which counts from the next division on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// The limit, in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Divides it anew: these are the shares of all sites that there are.
+    pub fn divide<'a>(&mut self, shares: impl Iterator<Item = &'a Share> + Clone) {
+        let sites = shares.clone().count().max(1);
+        self.own = (self.limit / OWN_PART / sites).clamp(OWN_AT_LEAST, OWN_AT_MOST);
+        self.common = Budget {
+            limit: self.limit.saturating_sub(self.own * sites),
+            taken: shares.map(|share| self.beyond_own(share.held)).sum(),
+        };
+    }
+
+    /// Bytes held now.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// How much of `held` bytes is not the site's own part.
+    fn beyond_own(&self, held: usize) -> usize {
+        held.saturating_sub(self.own)
+    }
+}
+
+/// What one site holds of a shared budget.
 #[derive(Debug, Default)]
 pub struct Share {
     held: usize,
@@ -72,30 +131,40 @@ impl Share {
     }
 }
 
-/// A budget as one site may use it.
+/// A shared budget as one site may use it.
 #[derive(Debug)]
 pub struct Account<'a> {
     /// The budget of all sites.
-    pub budget: &'a mut Budget,
+    pub budget: &'a mut SharedBudget,
     /// The site's share of it.
     pub share: &'a mut Share,
 }
 
 impl Account<'_> {
-    /// Takes `bytes` if they fit.
+    /// Takes `bytes` if they fit. If they are no more than [`Account::most`]
+    /// and do not fit, it is only because the site itself holds the memory.
     pub fn take(&mut self, bytes: usize) -> bool {
-        let part = self.budget.limit / PART_OF_SITE;
-        let fits = bytes <= part.saturating_sub(self.share.held) && self.budget.take(bytes);
+        let Some(held) = self.share.held.checked_add(bytes) else {
+            return false;
+        };
+        let before = self.budget.beyond_own(self.share.held);
+        let after = self.budget.beyond_own(held);
+        let fits = held <= self.most() && self.budget.common.resize(before, after);
         if fits {
-            self.share.held += bytes;
+            self.share.held = held;
+            self.budget.taken += bytes;
         }
         fits
     }
 
     /// Gives `bytes` back.
     pub fn give_back(&mut self, bytes: usize) {
-        self.budget.give_back(bytes);
-        self.share.held = self.share.held.saturating_sub(bytes);
+        debug_assert!(bytes <= self.share.held, "gave back what was not taken");
+        let held = self.share.held.saturating_sub(bytes);
+        let beyond = self.budget.beyond_own(self.share.held) - self.budget.beyond_own(held);
+        self.budget.common.give_back(beyond);
+        self.budget.taken = self.budget.taken.saturating_sub(bytes);
+        self.share.held = held;
     }
 
     /// Replaces `before` bytes by `after`; `false`, and nothing changes, if that does not fit.
@@ -107,9 +176,48 @@ impl Account<'_> {
         true
     }
 
-    /// The most that one response may take.
+    /// The most that the site may hold at present, which is also the most that
+    /// one response may take.
     pub fn most(&self) -> usize {
-        self.budget.limit / PART_OF_SITE
+        let budget = &self.budget;
+        let of_others = budget
+            .common
+            .taken
+            .saturating_sub(budget.beyond_own(self.share.held));
+        let left = budget.common.limit.saturating_sub(of_others);
+        (budget.own + left / 2)
+            .min(budget.limit / 2)
+            .max(budget.own)
+    }
+}
+
+/// Notices when much less memory is held than before: what was freed is then
+/// given back to the system, which the allocator does not do by itself.
+#[derive(Debug, Default)]
+pub struct Tide {
+    highest: usize,
+    /// When it ebbed last.
+    ebbed: Option<Instant>,
+}
+
+/// Less than this is kept: it will be needed again soon.
+const WORTH_GIVING_BACK: usize = 4 * 1024 * 1024;
+
+/// No more often than this: it takes the allocator a while, and memory that is
+/// needed again costs a page fault for each page.
+const EBB_PAUSE: Duration = Duration::from_secs(1);
+
+impl Tide {
+    /// So much is held now; `true` if it is time to give memory back.
+    pub fn has_ebbed(&mut self, held: usize, now: Instant) -> bool {
+        self.highest = self.highest.max(held);
+        let rests = self.ebbed.is_some_and(|at| now < at + EBB_PAUSE);
+        if rests || self.highest - held < WORTH_GIVING_BACK {
+            return false;
+        }
+        self.highest = held;
+        self.ebbed = Some(now);
+        true
     }
 }
 
@@ -131,24 +239,81 @@ mod tests {
         assert!(budget.take(10));
     }
 
+    const MIB: usize = 1024 * 1024;
+
+    /// The account of one of several sites.
+    fn of<'a>(budget: &'a mut SharedBudget, shares: &'a mut [Share], site: usize) -> Account<'a> {
+        let share = &mut shares[site];
+        Account { budget, share }
+    }
+
+    fn shared(limit: usize, sites: usize) -> (SharedBudget, Vec<Share>) {
+        let shares: Vec<Share> = (0..sites).map(|_| Share::default()).collect();
+        let mut budget = SharedBudget::new(limit);
+        budget.divide(shares.iter());
+        (budget, shares)
+    }
+
     #[test]
     fn one_site_leaves_half_to_the_others() {
-        let mut budget = Budget::new(100);
-        let (mut one, mut other) = (Share::default(), Share::default());
-        let mut account = Account {
-            budget: &mut budget,
-            share: &mut one,
-        };
-        assert!(account.take(50));
-        assert!(!account.take(1));
-        assert!(account.resize(50, 20));
-        assert!(account.take(30));
-        let mut account = Account {
-            budget: &mut budget,
-            share: &mut other,
-        };
-        assert!(account.take(50));
-        account.give_back(50);
-        assert_eq!((one.held(), other.held(), budget.taken()), (50, 0, 50));
+        let (mut budget, mut shares) = shared(128 * MIB, 2);
+        let mut one = of(&mut budget, &mut shares, 0);
+        assert!(one.take(64 * MIB) && !one.take(1));
+        assert!(one.resize(50 * MIB, 20 * MIB));
+        assert!(one.take(30 * MIB) && !one.take(1));
+        one.give_back(64 * MIB);
+        assert_eq!((budget.taken(), shares[0].held()), (0, 0));
+    }
+
+    #[test]
+    fn however_many_sites_take_all_they_can_there_is_something_for_the_next() {
+        for (limit, sites) in [(4 * MIB, 3), (128 * MIB, 20), (128 * MIB, 600)] {
+            let (mut budget, mut shares) = shared(limit, sites);
+            let mut before = usize::MAX;
+            for site in 0..sites {
+                let most = of(&mut budget, &mut shares, site).most();
+                assert!(
+                    (OWN_AT_LEAST..=before).contains(&most),
+                    "site {site}: {most}"
+                );
+                assert!(of(&mut budget, &mut shares, site).take(most));
+                before = most;
+            }
+            let held: usize = shares.iter().map(Share::held).sum();
+            assert!(held <= limit.max(sites * OWN_AT_LEAST), "{held} of {limit}");
+            for site in 0..sites {
+                let held = shares[site].held();
+                of(&mut budget, &mut shares, site).give_back(held);
+            }
+            assert_eq!((budget.taken(), budget.common.taken()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn what_sites_hold_counts_when_their_number_changes() {
+        let (mut budget, mut shares) = shared(16 * MIB, 1);
+        assert!(of(&mut budget, &mut shares, 0).take(8 * MIB));
+        shares.extend((0..31).map(|_| Share::default()));
+        budget.divide(shares.iter());
+        assert_eq!(budget.own, OWN_AT_LEAST);
+        assert!(!of(&mut budget, &mut shares, 0).take(1));
+        assert!(of(&mut budget, &mut shares, 1).take(2 * MIB));
+        of(&mut budget, &mut shares, 0).give_back(8 * MIB);
+        of(&mut budget, &mut shares, 1).give_back(2 * MIB);
+        assert_eq!((budget.taken(), budget.common.taken()), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_given_back_after_a_peak_and_not_all_the_time() {
+        let start = Instant::now();
+        let mut tide = Tide::default();
+        assert!(!tide.has_ebbed(9 * MIB, start));
+        assert!(!tide.has_ebbed(6 * MIB, start));
+        assert!(tide.has_ebbed(0, start));
+        assert!(!tide.has_ebbed(0, start));
+        assert!(!tide.has_ebbed(9 * MIB, start));
+        assert!(!tide.has_ebbed(0, start), "again so soon");
+        assert!(tide.has_ebbed(0, start + EBB_PAUSE));
+        assert!(!tide.has_ebbed(0, start + 2 * EBB_PAUSE));
     }
 }

@@ -13,13 +13,25 @@ use std::time::{Duration, Instant};
 /// it is large and fast or too large to be held. Smaller ones are held whole.
 pub const WINDOW: usize = 1024 * 1024;
 
+/// Where a site may hold little, so many of its responses can be passed on at
+/// a time all the same, through smaller windows.
+const WINDOWS: usize = 4;
+
+/// But no smaller than one read.
+const LEAST_WINDOW: usize = 64 * 1024;
+
 /// A response that can be expected to be complete within this time may be
 /// begun before it is: Checkmk's GUI gives a body 30 s once it has the header.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A client that takes nothing for so long holds its channel no longer: the
-/// rest of its response is held for it, if there is memory.
-const STALLED: Duration = Duration::from_secs(1);
+/// A client that has been behind its channel for so long is looked at: it is
+/// slow if it will not have the rest soon.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// A client that will have the rest within so many times [`BEHIND`], at its
+/// pace so far, may keep its channel: others wait 5 s for one. For a slower
+/// one the rest is held, if there is memory.
+const CATCHES_UP: u64 = 3;
 
 /// A request that was received and not yet answered to its end.
 #[derive(Debug)]
@@ -166,6 +178,14 @@ enum Grant {
     Whole,
 }
 
+/// Since when a client is slower than its channel.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    since: Instant,
+    /// How much of the response it had then.
+    had: u64,
+}
+
 /// A response between its channel and its client.
 #[derive(Debug)]
 pub struct Response {
@@ -177,8 +197,8 @@ pub struct Response {
     length: u64,
     arrived: u64,
     began: Instant,
-    /// When the client last took some of it.
-    last_taken: Instant,
+    /// The channel has to wait for the client.
+    behind: Option<Behind>,
     grant: Grant,
     reserved: usize,
     has_begun: bool,
@@ -193,7 +213,7 @@ impl Response {
             length,
             arrived: 0,
             began: now,
-            last_taken: now,
+            behind: None,
             grant: Grant::Nothing,
             reserved: 0,
             has_begun: false,
@@ -217,43 +237,61 @@ impl Response {
     pub fn reserve(&mut self, memory: &mut Account<'_>, now: Instant) -> bool {
         let whole = usize::try_from(self.length).unwrap_or(usize::MAX);
         if self.grant == Grant::Nothing {
-            let first = whole.min(WINDOW);
+            // The window is smaller where other sites have left little: nobody
+            // waits for memory that another site holds.
+            let most = memory.most();
+            let window = (most / WINDOWS).clamp(LEAST_WINDOW, WINDOW);
+            let first = whole.min(window).min(most);
             if !memory.take(first) {
                 return false;
             }
             self.reserved = first;
-            self.grant = match whole <= WINDOW {
+            self.grant = match whole <= first {
                 true => Grant::Whole,
                 false => Grant::Window,
             };
         }
-        if self.grant == Grant::Window && self.arrived >= WINDOW as u64 {
-            self.grant = match self.comes_soon(now) || whole > memory.most() {
+        if self.grant == Grant::Window && self.held() >= self.reserved {
+            self.grant = match self.comes_soon(now) {
                 true => Grant::PassOn,
                 false => Grant::Short,
             };
         }
-        if self.grant == Grant::Short && memory.resize(self.reserved, whole) {
-            self.reserved = whole;
-            self.grant = Grant::Whole;
+        if self.grant == Grant::Short {
+            if whole > memory.most() {
+                self.grant = Grant::PassOn;
+            } else if memory.resize(self.reserved, whole) {
+                self.reserved = whole;
+                self.grant = Grant::Whole;
+            }
         }
         !self.is_short()
     }
 
-    /// When its client counts as stalled, if it takes nothing until then.
-    pub fn stalls_at(&self) -> Option<Instant> {
-        (self.grant == Grant::PassOn && !self.is_complete()).then(|| self.last_taken + STALLED)
+    /// When its client is to be looked at because its channel waits for it.
+    pub fn is_slow_at(&self) -> Option<Instant> {
+        self.behind.map(|behind| behind.since + BEHIND)
     }
 
-    /// The client has stalled: what it has not taken is to be held. Without
-    /// memory the channel goes on waiting, and this is tried again later.
+    /// The client has been behind for a while: if it will not have the rest
+    /// soon, what it has not taken is to be held. Without memory the channel
+    /// goes on waiting, and this is tried again later.
     pub fn hold_the_rest(&mut self, memory: &mut Account<'_>, now: Instant) {
-        let taken = self.arrived - (self.bytes.len() - self.taken) as u64;
-        let rest = usize::try_from(self.length - taken).unwrap_or(usize::MAX);
-        self.last_taken = now;
+        let Some(behind) = self.behind else { return };
+        let has = self.delivered();
+        let rest = self.length - has;
+        self.behind = Some(Behind {
+            since: now,
+            had: has,
+        });
+        if rest <= (has - behind.had).saturating_mul(CATCHES_UP) {
+            return;
+        }
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
         if memory.resize(self.reserved, rest) {
             self.reserved = rest;
             self.grant = Grant::Whole;
+            self.behind = None;
         }
     }
 
@@ -276,7 +314,7 @@ impl Response {
     pub fn room(&self) -> usize {
         match self.grant {
             Grant::Nothing | Grant::Short => 0,
-            Grant::Window | Grant::PassOn => WINDOW.saturating_sub(self.bytes.len() - self.taken),
+            Grant::Window | Grant::PassOn => self.reserved.saturating_sub(self.held()),
             Grant::Whole => usize::MAX,
         }
     }
@@ -301,10 +339,11 @@ impl Response {
         }
         // Nothing is held: what the client takes at once is never copied.
         let written = write(fresh)?;
-        self.note_taken(written, now);
+        self.has_begun |= written > 0;
         if let Some(rest) = fresh.get(written..) {
             self.keep(rest);
         }
+        self.note_pace(now);
         Ok(())
     }
 
@@ -328,12 +367,13 @@ impl Response {
             return Ok(());
         }
         let written = write(held)?;
-        self.note_taken(written, now);
+        self.has_begun |= written > 0;
         self.taken += written;
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.taken = 0;
         }
+        self.note_pace(now);
         Ok(())
     }
 
@@ -353,10 +393,25 @@ impl Response {
         self.is_delivered() || (self.is_complete() && self.grant != Grant::Nothing)
     }
 
-    fn note_taken(&mut self, bytes: usize, now: Instant) {
-        if bytes > 0 {
-            self.has_begun = true;
-            self.last_taken = now;
+    /// Bytes that have come and that the client has not got.
+    fn held(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    /// Bytes that the client has.
+    fn delivered(&self) -> u64 {
+        self.arrived - self.held() as u64
+    }
+
+    /// A client is behind once the window is full, until half of it is free:
+    /// one that is slower than its site never gets so far.
+    fn note_pace(&mut self, now: Instant) {
+        let held = self.held();
+        if self.grant != Grant::PassOn || self.is_complete() || held < self.reserved / 2 {
+            self.behind = None;
+        } else if held >= self.reserved {
+            let had = self.delivered();
+            self.behind.get_or_insert(Behind { since: now, had });
         }
     }
 
@@ -367,12 +422,14 @@ impl Response {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.bytes.is_empty() && self.grant == Grant::Whole {
-            self.bytes.reserve_exact(self.reserved);
-        }
         if self.taken >= WINDOW / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
+        }
+        // Growing by doubling could take twice of what was reserved.
+        if self.bytes.capacity() < self.bytes.len() + bytes.len() {
+            let missing = self.reserved.saturating_sub(self.bytes.len());
+            self.bytes.reserve_exact(missing.max(bytes.len()));
         }
         self.bytes.extend_from_slice(bytes);
     }
@@ -387,18 +444,18 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{Budget, Share};
+    use crate::memory::{Share, SharedBudget};
 
     /// Memory that one site may use up to `limit`.
     struct Memory {
-        budget: Budget,
+        budget: SharedBudget,
         share: Share,
     }
 
     impl Memory {
         fn new(limit: usize) -> Self {
             Memory {
-                budget: Budget::new(2 * limit),
+                budget: SharedBudget::new(2 * limit),
                 share: Share::default(),
             }
         }
@@ -522,33 +579,107 @@ mod tests {
         assert_eq!(response.room(), 10 + WINDOW / 2);
     }
 
+    /// One whose client has taken the first window of it and has another one before it.
+    fn behind(limit: usize, now: Instant) -> (Response, Memory) {
+        let (mut response, budget, _) = after_one_window(LARGE, limit, 0);
+        assert_eq!(response.is_slow_at(), None);
+        let mut seen = Vec::new();
+        response
+            .push(&vec![b'y'; WINDOW], taking(&mut seen, 0), now)
+            .unwrap();
+        assert_eq!(response.room(), 0);
+        (response, budget)
+    }
+
     #[test]
     fn what_a_stalled_client_has_not_taken_is_held_for_it() {
-        let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
-        let stalls_at = response.stalls_at().unwrap();
-        response.hold_the_rest(&mut budget.account(), stalls_at);
+        let now = Instant::now();
+        let (mut response, mut budget) = behind(100 * WINDOW, now);
+        assert_eq!(response.is_slow_at(), Some(now + BEHIND));
+        response.hold_the_rest(&mut budget.account(), now + BEHIND);
         assert_eq!(response.room(), usize::MAX);
         assert_eq!(budget.taken(), LARGE as usize - WINDOW);
-        assert_eq!(response.stalls_at(), None);
+        assert_eq!(response.is_slow_at(), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_a_little_all_the_time_is_slow_too() {
+        let now = Instant::now();
+        let (mut response, mut budget) = behind(100 * WINDOW, now);
+        let mut seen = Vec::new();
+        for _ in 0..10 {
+            response
+                .flush(taking(&mut seen, 1000), now + BEHIND)
+                .unwrap();
+            let fresh = vec![b'z'; response.room()];
+            response.push(&fresh, taking(&mut seen, 0), now).unwrap();
+        }
+        assert_eq!(response.is_slow_at(), Some(now + BEHIND));
+        response.hold_the_rest(&mut budget.account(), now + BEHIND);
+        assert_eq!(response.room(), usize::MAX);
+    }
+
+    #[test]
+    fn a_client_that_will_soon_have_the_rest_keeps_its_channel() {
+        let now = Instant::now();
+        let (mut response, mut budget) = behind(100 * WINDOW, now);
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            response.flush(taking(&mut seen, WINDOW / 4), now).unwrap();
+            let fresh = vec![b'z'; response.room()];
+            response.push(&fresh, taking(&mut seen, 0), now).unwrap();
+        }
+        response.hold_the_rest(&mut budget.account(), now + BEHIND);
+        assert_eq!(budget.taken(), WINDOW);
+        assert_eq!(response.is_slow_at(), Some(now + BEHIND + BEHIND));
+        response.flush(taking(&mut seen, WINDOW), now).unwrap();
+        assert_eq!(response.is_slow_at(), None);
     }
 
     #[test]
     fn a_response_that_has_begun_goes_on_when_its_rest_is_held() {
-        let (mut response, mut budget, _) = after_one_window(LARGE, 100 * WINDOW, 0);
-        response.hold_the_rest(&mut budget.account(), Instant::now());
+        let now = Instant::now();
+        let (mut response, mut budget) = behind(100 * WINDOW, now);
+        response.hold_the_rest(&mut budget.account(), now + BEHIND);
         let mut seen = Vec::new();
-        response
-            .push(b"more", taking(&mut seen, 99), Instant::now())
-            .unwrap();
-        assert_eq!(seen, b"more");
+        response.push(b"more", taking(&mut seen, 99), now).unwrap();
+        assert_eq!(seen.len(), 99);
+        response.flush(taking(&mut seen, 2 * WINDOW), now).unwrap();
+        assert!(seen.ends_with(b"yymore"));
     }
 
     #[test]
     fn without_memory_a_stalled_client_is_looked_at_again() {
-        let (mut response, mut budget, _) = after_one_window(LARGE, 3 * WINDOW, 0);
-        let stalls_at = response.stalls_at().unwrap();
-        response.hold_the_rest(&mut budget.account(), stalls_at);
-        assert_eq!(response.room(), WINDOW);
-        assert_eq!(response.stalls_at(), Some(stalls_at + STALLED));
+        let now = Instant::now();
+        let (mut response, mut budget) = behind(4 * WINDOW, now);
+        response.hold_the_rest(&mut budget.account(), now + BEHIND);
+        assert_eq!((response.room(), budget.taken()), (0, WINDOW));
+        assert_eq!(response.is_slow_at(), Some(now + BEHIND + BEHIND));
+    }
+
+    #[test]
+    fn a_response_does_not_wait_for_memory_that_other_sites_hold() {
+        let mut shares = [Share::default(), Share::default()];
+        let mut budget = SharedBudget::new(16 * WINDOW);
+        budget.divide(shares.iter());
+        let [one, other] = &mut shares;
+        let mut account = Account {
+            budget: &mut budget,
+            share: other,
+        };
+        assert!(account.take(8 * WINDOW));
+        let mut account = Account {
+            budget: &mut budget,
+            share: one,
+        };
+        let length = 6 * WINDOW as u64;
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        let mut response = Response::new(length, now);
+        assert!(response.reserve(&mut account, now));
+        let fresh = vec![b'x'; response.room()];
+        response.push(&fresh, |_| Ok(0), now).unwrap();
+        assert!(response.reserve(&mut account, later));
+        assert_eq!(response.grant, Grant::PassOn);
     }
 }

@@ -149,7 +149,7 @@ impl<K, T> Slots<K, T> {
     }
 
     /// All that live.
-    pub fn iter(&self) -> impl Iterator<Item = (Id<K>, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Id<K>, &T)> + Clone {
         self.slab.iter().map(|(index, (generation, value))| {
             let id = Id {
                 index: index as u32,

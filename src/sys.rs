@@ -50,6 +50,17 @@ pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     }
 }
 
+/// Gives memory that was freed back to the system. Costs time in proportion to
+/// the free pieces, and a page fault for each page that is used again.
+pub fn give_memory_back() {
+    // Other C libraries do it by themselves, or not at all.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only tells the allocator to let go of free pages.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Who is at the other end of a UNIX socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {

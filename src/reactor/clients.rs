@@ -429,7 +429,7 @@ impl Reactor {
         match client.state {
             State::Asking(query) => match &self.queries.get(query)?.stage {
                 Stage::Answered { deadline, .. } => Some(*deadline),
-                Stage::Sent { response, .. } => response.as_ref()?.stalls_at(),
+                Stage::Sent { response, .. } => response.as_ref()?.is_slow_at(),
                 Stage::Waiting | Stage::Held(_) => None,
             },
             State::Reading { .. } | State::Leaving { .. } => client.deadline(),

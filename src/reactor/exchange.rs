@@ -333,7 +333,7 @@ impl Reactor {
                 continue;
             }
             self.short_of_memory.remove(place);
-            self.channel_is_ready(id);
+            self.goes_on(id);
         }
         for site in blocked {
             self.pass_on_if_stuck(site);
@@ -376,14 +376,19 @@ impl Reactor {
                 continue;
             }
             self.short_of_memory.retain(|other| *other != id);
-            // Its client makes room in the window, then the channel goes on.
-            let exchange = self.channels.get(id).and_then(Channel::exchange);
-            let query = exchange.and_then(|exchange| exchange.purpose.query());
-            let client = query.and_then(|query| self.queries.get(query)?.client);
-            if let Some(client) = client {
-                self.client_is_ready(client);
-            }
+            self.goes_on(id);
         }
+    }
+
+    /// The channel no longer waits for memory. If its response is now passed
+    /// on, its client has to make room in the window first.
+    fn goes_on(&mut self, id: ChannelId) {
+        let exchange = self.channels.get(id).and_then(Channel::exchange);
+        let query = exchange.and_then(|exchange| exchange.purpose.query());
+        if let Some(client) = query.and_then(|query| self.queries.get(query)?.client) {
+            self.client_is_ready(client);
+        }
+        self.channel_is_ready(id);
     }
 
     /// The response that a channel is receiving for a client, and the memory for it.

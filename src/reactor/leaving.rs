@@ -208,6 +208,7 @@ impl Reactor {
             self.close_channel(channel, &Loss::NotNeeded);
         }
         self.sites.remove(id);
+        self.share_memory();
     }
 
     /// The time for stopping is over: who still waits is told so.

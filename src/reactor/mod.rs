@@ -14,6 +14,7 @@ mod policy;
 mod reload;
 mod reporting;
 mod site;
+mod standstill;
 
 pub use reload::Changes;
 pub use site::SiteEntry;
@@ -23,17 +24,19 @@ use crate::client::Client;
 use crate::config::Limits;
 use crate::ids::{ChannelId, ClientId, OfChannel, OfClient, OfQuery, OfSite, SiteId};
 use crate::listen::Sockets;
-use crate::memory::Budget;
+use crate::memory::{Budget, SharedBudget, Tide};
 use crate::pool::{self, Action, Input};
 use crate::query::Query;
 use crate::report;
 use crate::resolve::Resolver;
 use crate::slots::{Id, Slots};
+use crate::sys;
 use crate::timers::{self, Timers};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
+use standstill::Standstill;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -137,7 +140,9 @@ pub struct Reactor {
     /// Memory for requests that are not complete.
     requests: Budget,
     /// Memory for responses.
-    responses: Budget,
+    responses: SharedBudget,
+    /// How much of both is held, up and down.
+    tide: Tide,
     /// Channels that wait for memory, first come first served.
     short_of_memory: VecDeque<ChannelId>,
     limits: Limits,
@@ -163,6 +168,7 @@ pub struct Reactor {
     scratch: Box<[u8]>,
     /// The time of this turn.
     now: Instant,
+    standstill: Standstill,
     /// When it was made.
     started: Instant,
     /// Everything is being finished.
@@ -193,7 +199,8 @@ impl Reactor {
             resolver: Resolver::new(waker),
             names_answered: false,
             requests: Budget::new(limits.request_buffer),
-            responses: Budget::new(limits.response_buffer),
+            responses: SharedBudget::new(limits.response_buffer),
+            tide: Tide::default(),
             short_of_memory: VecDeque::new(),
             limits,
             sockets,
@@ -208,6 +215,7 @@ impl Reactor {
             events_so_far: 0,
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             now: Instant::now(),
+            standstill: Standstill::default(),
             started: Instant::now(),
             stopping: false,
         })
@@ -238,25 +246,13 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &mut Events, due: Option<Instant>) -> io::Result<()> {
-        let timeout = match self.ready.is_empty() {
-            true => {
-                let next = self.timers.next().into_iter().chain(due).min();
-                next.map(|at| rounded_up(at, Instant::now()))
-            }
-            false => Some(Duration::ZERO),
-        };
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
-            other => other?,
-        }
-        self.now = Instant::now();
+        self.wait(events, due)?;
         for event in events.iter() {
             self.note(event);
         }
         if std::mem::take(&mut self.names_answered) {
             self.names_found();
         }
-        self.remind();
         // Whoever becomes ready from here on has its turn in the next round:
         // nobody can keep the loop from looking at the others.
         for _ in 0..self.ready.len() {
@@ -277,10 +273,58 @@ impl Reactor {
                 Some(Who::Site(_)) | None => {}
             }
         }
+        // What has come in time was read before: only now may anybody be late.
+        if self.standstill.is_over(self.now) {
+            self.remind();
+        }
         if !self.leaving.is_empty() {
             self.let_go();
         }
+        let held = self.requests.taken() + self.responses.taken();
+        if self.tide.has_ebbed(held, self.now) {
+            sys::give_memory_back();
+        }
         Ok(())
+    }
+
+    /// Waits for events, or until `due` or somebody's time has come, and reads the clock.
+    fn wait(&mut self, events: &mut Events, due: Option<Instant>) -> io::Result<()> {
+        let before = Instant::now();
+        let timeout = match self.ready.is_empty() {
+            true => {
+                let next = self.timers.next().map(|at| self.standstill.put_off(at));
+                let first = next.into_iter().chain(due).min();
+                first.map(|at| rounded_up(at, before))
+            }
+            false => Some(Duration::ZERO),
+        };
+        // A signal ends the waiting without telling what else there is.
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.look(events)?,
+            other => other?,
+        }
+        let after = Instant::now();
+        let overslept = timeout.map(|timeout| after.saturating_duration_since(before + timeout));
+        // Working for so long is as bad as sleeping.
+        let worked = before.saturating_duration_since(self.now);
+        let late = worked.max(overslept.unwrap_or_default());
+        self.now = after;
+        if self.standstill.note(late, after) {
+            let seconds = late.as_secs_f64();
+            log::warn!("the daemon stood still for {seconds:.1} s; time-outs have to wait");
+        }
+        Ok(())
+    }
+
+    /// Fetches the events that there are.
+    fn look(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Notes what an event says; nothing is done before all of them are noted.
@@ -372,6 +416,13 @@ impl Reactor {
         self.requests.set_limit(limits.request_buffer);
         self.responses.set_limit(limits.response_buffer);
         self.limits = limits;
+    }
+
+    /// Shares the memory for responses out among the sites that there are now:
+    /// each has a part of its own.
+    fn share_memory(&mut self) {
+        let shares = self.sites.iter().map(|(_, entry)| &entry.memory);
+        self.responses.divide(shares);
         self.memory_came_free();
     }
 

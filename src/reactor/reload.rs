@@ -91,6 +91,7 @@ impl Reactor {
             changes.removed += 1;
             self.leave(id, Farewell::Removed);
         }
+        self.share_memory();
         self.run_policy();
         Ok(changes)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::client::Client;
 use super::patience::{awaited, eventually};
@@ -306,12 +307,42 @@ impl Daemon {
 
     /// Its resident memory in KiB.
     pub fn resident_kb(&self) -> usize {
+        self.status("VmRSS")
+    }
+
+    /// The most resident memory in KiB since its start, or since [`Daemon::forget_peak`].
+    pub fn peak_kb(&self) -> usize {
+        self.status("VmHWM")
+    }
+
+    /// Lets [`Daemon::peak_kb`] begin anew.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
+    }
+
+    /// How often it has gone to sleep by itself, which is how often it was woken up.
+    pub fn sleeps(&self) -> usize {
+        self.status("voluntary_ctxt_switches")
+    }
+
+    /// The processor time that it has used.
+    pub fn processor_time(&self) -> Duration {
+        /// Ticks of a second in the files of the kernel, on every architecture.
+        const TICKS: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The second field is a name and may hold blanks; behind it come the third and the others.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS)
+    }
+
+    /// A number of its `/proc/PID/status`.
+    fn status(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(field, _)| *field == name).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
 

@@ -26,6 +26,11 @@ impl Default for Identity {
     }
 }
 
+/// The same bytes one after another and without end, for bodies too large to be kept.
+pub fn noise(nonce: &str) -> impl Read {
+    Noise::seeded(nonce)
+}
+
 /// The body that a request with the lines `Test-Size: size` and `Test-Nonce: nonce` gets. All byte
 /// values occur in it.
 pub fn payload(nonce: &str, size: usize) -> Vec<u8> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::answer::{Identity, payload};
+pub use self::answer::{Identity, noise, payload};
 pub use self::fault::{Fault, Place};
 pub use self::ledger::Event;
 
