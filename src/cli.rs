@@ -17,6 +17,8 @@ pub enum Command {
     Serve(Arguments),
     /// Serve two built-in sites.
     Demo(Arguments),
+    /// Make the configuration from this file of a GUI.
+    Import(Arguments, PathBuf),
 }
 
 /// The options that go with a command. Paths are as they were given.
@@ -126,6 +128,12 @@ fn options() -> Options {
             "log queries that take longer than this",
             "SECONDS",
         )
+        .optopt(
+            "",
+            "import-sites",
+            "make liveproxy.mk from the GUI's multisite.d/sites.mk, say what to change in the GUI, and end",
+            "FILE",
+        )
         .optflag("", "demo", "try it: serve two built-in demonstration sites")
         .optflag("h", "help", "print this")
         .optflag("V", "version", "print the version");
@@ -151,6 +159,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         return Ok(Command::Print(version.into()));
     }
     let arguments = from_matches(&matches)?;
+    if let Some(file) = matches.opt_str("import-sites") {
+        let others = ["demo", "check-config", "site"];
+        return match others.iter().find(|name| matches.opt_present(name)) {
+            Some(other) => Err(format!("--import-sites and --{other} exclude each other")),
+            None => Ok(Command::Import(arguments, file.into())),
+        };
+    }
     match (
         matches.opt_present("demo"),
         matches.opt_present("check-config"),
@@ -252,6 +267,8 @@ mod tests {
             (&["--demo", "-t"], "--demo"),
             (&["--slow-queries", "-1"], "'-1'"),
             (&["--slow-queries", "long"], "'long'"),
+            (&["--import-sites"], "import-sites"),
+            (&["--import-sites", "x", "-t"], "exclude"),
         ] {
             let error = run(arguments).unwrap_err();
             assert!(error.contains(words), "{error}");

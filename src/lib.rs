@@ -45,6 +45,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod import;
 pub mod life;
 pub mod places;
 pub mod startup;

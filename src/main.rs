@@ -4,6 +4,7 @@
 use liveproxyd::cli::{self, Arguments, Command};
 use liveproxyd::config;
 use liveproxyd::demo::DemoSites;
+use liveproxyd::import;
 use liveproxyd::life;
 use liveproxyd::logging::{self, Output};
 use liveproxyd::places::Places;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Ok(Command::Check(arguments)) => life::check(&arguments),
         Ok(Command::Serve(arguments)) => life::serve(&arguments),
         Ok(Command::Demo(arguments)) => demo(&arguments),
+        Ok(Command::Import(arguments, file)) => import::run(&arguments, &file),
         Err(text) => {
             eprintln!("liveproxyd: {text} (try --help)");
             return ExitCode::from(USAGE);

@@ -7,9 +7,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Attempts to lock the file, should others come and go meanwhile.
 const MOST_CLAIMS: usize = 100;
+
+/// Attempts before a lock counts as that of a daemon, and the pauses between them.
+const SHORT_TRIES: u32 = 5;
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Rights that are taken from every file the daemon makes.
 const UMASK: u32 = 0o027;
@@ -50,6 +55,7 @@ impl PidFile {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| told("make the folder of", &error))?;
         }
+        let mut tries = 0;
         for _ in 0..MOST_CLAIMS {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -60,6 +66,12 @@ impl PidFile {
                 .map_err(|error| told("open", &error))?;
             match file.try_lock() {
                 Ok(()) => {}
+                // Scripts that ask whether a daemon runs hold the lock for a moment.
+                Err(TryLockError::WouldBlock) if tries < SHORT_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(SHORT_PAUSE);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     let mut pid = String::new();
                     let _ = file.read_to_string(&mut pid);

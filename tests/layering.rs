@@ -100,6 +100,18 @@ fn the_configuration_touches_nothing_but_its_files() {
 }
 
 #[test]
+fn importing_touches_the_disk_in_one_file() {
+    let disk = ["std::fs", "std::io", "File::", "print!(", "println!("];
+    for (path, code) in sources("import") {
+        let may_write = path.ends_with("import/command.rs");
+        let disk: &[&str] = if may_write { &[] } else { &disk };
+        for word in SOCKETS.iter().chain(CLOCK).chain(disk) {
+            assert!(!code.contains(word), "{} uses {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn the_response_does_not_know_the_event_library() {
     assert_none("query", &["mio::", "socket2", "Instant::now", "log::"]);
 }
