@@ -52,6 +52,8 @@ pub struct Arguments {
     pub takeover: bool,
     /// Queries that take longer than this are logged.
     pub slow_queries: Option<Duration>,
+    /// The certificates that sites are trusted by.
+    pub ca_file: Option<PathBuf>,
 }
 
 fn options() -> Options {
@@ -132,6 +134,12 @@ fn options() -> Options {
             "",
             "import-sites",
             "make liveproxy.mk from the GUI's multisite.d/sites.mk, say what to change in the GUI, and end",
+            "FILE",
+        )
+        .optopt(
+            "",
+            "ca-file",
+            "trusted certificates, for channels over TLS",
             "FILE",
         )
         .optflag("", "demo", "try it: serve two built-in demonstration sites")
@@ -223,6 +231,7 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
         pid_file: path("pid-file"),
         takeover: matches.opt_present("takeover"),
         slow_queries,
+        ca_file: path("ca-file"),
     })
 }
 

@@ -31,7 +31,7 @@
 //!             │
 //!             ▼
 //!         reactor ─► client, channel ─► query ─► proto, memory
-//!             │           └─► stream             the only sockets beside listen
+//!             │           └─► stream ◄─► tls     the only sockets beside listen
 //!             ├─► pool                          policy; told what happened, says what to do
 //!             ├─► listen, resolve
 //!             └─► slots, timers
@@ -62,6 +62,7 @@ pub mod proto;
 pub mod listen;
 pub mod resolve;
 pub mod stream;
+pub mod tls;
 
 pub mod counters;
 pub mod report;

@@ -55,6 +55,8 @@ pub struct Places {
     pub pid_file: PathBuf,
     /// The Livestatus socket of this OMD site's own core.
     pub local_core: PathBuf,
+    /// The certificates that sites are trusted by.
+    pub ca_file: PathBuf,
 }
 
 impl Places {
@@ -89,6 +91,7 @@ impl Places {
             log_file: or(&arguments.log_file, usual.log_file)?,
             pid_file: or(&arguments.pid_file, usual.pid_file)?,
             local_core: usual.local_core,
+            ca_file: or(&arguments.ca_file, usual.ca_file)?,
         })
     }
 
@@ -104,6 +107,7 @@ impl Places {
             log_file: root.join("var/log/livepd.log"),
             pid_file: root.join("tmp/run/liveproxyd.pid"),
             local_core: root.join("tmp/run/live"),
+            ca_file: root.join("var/ssl/ca-certificates.crt"),
         }
     }
 
@@ -114,6 +118,7 @@ impl Places {
             log_file: "/var/log/liveproxyd/livepd.log".into(),
             // No site is called so: names have no dots.
             pid_file: "/run/liveproxyd/liveproxyd.pid".into(),
+            ca_file: of_system(),
             ..Places::of_omd_site(Path::new("/"))
         }
     }
@@ -160,6 +165,15 @@ fn make_searchable(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
+/// Where the system keeps the certificates that it trusts.
+fn of_system() -> PathBuf {
+    const DEBIAN: &str = "/etc/ssl/certs/ca-certificates.crt";
+    const RED_HAT: &str = "/etc/pki/tls/certs/ca-bundle.crt";
+    let places = [DEBIAN, RED_HAT];
+    let there = places.iter().find(|place| Path::new(place).exists());
+    there.unwrap_or(&DEBIAN).into()
+}
+
 fn whole(path: &Path) -> Result<PathBuf, String> {
     absolute(path).map_err(|error| format!("'{}': {}", path.display(), sys::words(&error)))
 }
@@ -193,6 +207,10 @@ mod tests {
             Path::new("/omd/sites/x/var/log/livepd.log")
         );
         assert_eq!(places.pid_file, Path::new("/run/other.pid"));
+        assert_eq!(
+            places.ca_file,
+            Path::new("/omd/sites/x/var/ssl/ca-certificates.crt")
+        );
         assert_eq!(places.config, ConfigPlace::File("/etc/other.mk".into()));
         assert_eq!(places.access.mode, 0o600);
     }

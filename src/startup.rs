@@ -6,6 +6,7 @@ use crate::listen::Sockets;
 use crate::places::{ConfigPlace, Places};
 use crate::reactor::Reactor;
 use crate::sys;
+use crate::tls;
 
 /// Reads what is to be served. The error: nothing can be, and why.
 pub fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, Vec<Problem>> {
@@ -24,7 +25,7 @@ pub fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, Vec
         config::from_site_options(&arguments.sites, &surroundings)
             .map_err(|text| vec![Problem::without_place(text)])?
     };
-    refuse_tls(&mut config);
+    see_to_tls(&mut config, places);
     for site in config.sites.iter().filter(|site| site.tcp.is_some()) {
         let text = format!(
             "site '{}': 'tcp' is ignored: this version does not offer sites on a port",
@@ -35,13 +36,24 @@ pub fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, Vec
     Ok(config)
 }
 
-/// Channels over TLS are not there yet: a site that wants one must not be
-/// reached without, and must be told from one that is dead.
-fn refuse_tls(config: &mut Config) {
+/// Names the file of trusted certificates to those sites that name none. Where
+/// this build has no TLS, a site that wants it must not be reached without.
+fn see_to_tls(config: &mut Config, places: &Places) {
+    for site in &mut config.sites {
+        if let Address::Tcp { tls: Some(tls), .. } = &mut site.address
+            && tls.verify
+        {
+            tls.ca_file.get_or_insert_with(|| places.ca_file.clone());
+        }
+    }
+    if tls::IS_BUILT_IN {
+        return;
+    }
     let wants_tls = |site: &SiteConfig| matches!(&site.address, Address::Tcp { tls: Some(_), .. });
     for site in config.sites.extract_if(.., |site| wants_tls(site)) {
         let text = format!(
-            "site '{}': 'tls': this version cannot connect with TLS; accepted: ('plain_text', {{}})",
+            "site '{}': 'tls': this daemon was built without TLS (cargo feature 'tls'); \
+             accepted: ('plain_text', {{}})",
             site.name
         );
         let problem = Problem::without_place(text);

@@ -1,17 +1,17 @@
 //! A byte stream that never blocks, to a client or to a site. What it is made
-//! of is known only here: a handshake (TLS) has its place between
-//! [`Stream::connect`] and [`Stream::establish`], and nobody else reads from or
-//! writes to a socket.
+//! of is known only here: the handshake of TLS is a part of
+//! [`Stream::establish`], and nobody else reads from or writes to a socket.
 //!
 //! Events are edge-triggered: one is told once. What may be possible is noted
 //! in the stream and taken back only when the system says that it is not.
 
 use crate::sys::{self, Peer};
+use crate::tls::Session;
 use mio::event::{Event, Source};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -73,12 +73,99 @@ impl Socket {
             Socket::Unix(socket) => socket.write(bytes),
         }
     }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.write_vectored(pieces),
+            Socket::Unix(socket) => socket.write_vectored(pieces),
+        }
+    }
+}
+
+/// The socket, lent for one call, with what is known of it.
+#[derive(Debug)]
+pub struct Line<'a> {
+    socket: &'a mut Socket,
+    can_read: &'a mut bool,
+    can_write: &'a mut bool,
+    end_announced: bool,
+}
+
+impl Line<'_> {
+    /// Reads what is there, up to the length of `into`.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Arrival> {
+        while *self.can_read {
+            match self.socket.read(into) {
+                Ok(0) => return Ok(Arrival::End),
+                Ok(count) => {
+                    // Less than asked for: the socket is empty, and the system
+                    // need not be asked to say so. Only an end that is known to
+                    // stand behind the bytes would not be told again.
+                    *self.can_read = count == into.len() || self.end_announced;
+                    return Ok(Arrival::Bytes(count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => *self.can_read = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Arrival::Nothing)
+    }
+
+    /// Writes what the system takes.
+    fn write_all_it_takes(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while *self.can_write
+            && let Some(rest) = bytes.get(written..)
+            && !rest.is_empty()
+        {
+            match self.socket.write(rest) {
+                Ok(count) => {
+                    written += count;
+                    *self.can_write = count == rest.len();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => *self.can_write = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// For rustls, whose records stand in several pieces.
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        while *self.can_write {
+            match self.socket.write_vectored(pieces) {
+                Ok(count) => {
+                    let offered: usize = pieces.iter().map(|piece| piece.len()).sum();
+                    *self.can_write = count == offered;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => *self.can_write = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A connection, made or being made.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
+    /// TLS, if it is spoken over the socket.
+    session: Option<Box<Session>>,
     /// The connection is known to be made.
     established: bool,
     can_read: bool,
@@ -97,6 +184,7 @@ impl Stream {
     fn new(socket: Socket, established: bool, token: Token) -> Self {
         Stream {
             socket,
+            session: None,
             established,
             can_read: established,
             can_write: established,
@@ -155,14 +243,33 @@ impl Stream {
         self.hung_up |= event.is_write_closed();
     }
 
-    /// Goes on with making the connection; `true` once it is made.
+    /// Has TLS spoken over the connection from its first byte on; the handshake
+    /// is a matter of [`Stream::establish`].
+    pub fn secure(&mut self, session: Session) {
+        self.session = Some(Box::new(session));
+    }
+
+    /// Whether TLS is spoken over it.
+    pub fn is_secured(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Goes on with making the connection, a TLS handshake included; `true` once it is made.
     pub fn establish(&mut self) -> io::Result<bool> {
+        if !self.established && !self.is_connected()? {
+            return Ok(false);
+        }
+        self.established = true;
+        match self.parts() {
+            (Some(session), mut line) => session.shake_hands(&mut line),
+            (None, _) => Ok(true),
+        }
+    }
+
+    fn is_connected(&self) -> io::Result<bool> {
         let Socket::Tcp(socket) = &self.socket else {
             return Ok(true);
         };
-        if self.established {
-            return Ok(true);
-        }
         // A refused connection is writable too: the error comes first.
         if let Some(error) = socket.take_error()? {
             return Err(error);
@@ -173,54 +280,52 @@ impl Stream {
             Ok(peer) if socket.local_addr().is_ok_and(|own| own == peer) => {
                 Err(ErrorKind::ConnectionRefused.into())
             }
-            Ok(_) => {
-                self.established = true;
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
         }
     }
 
+    /// Its session, if it has one, and the socket.
+    fn parts(&mut self) -> (Option<&mut Session>, Line<'_>) {
+        let line = Line {
+            socket: &mut self.socket,
+            can_read: &mut self.can_read,
+            can_write: &mut self.can_write,
+            end_announced: self.end_announced,
+        };
+        (self.session.as_deref_mut(), line)
+    }
+
+    /// Whether it goes over TCP as it is: the other side may have expected TLS.
+    pub fn is_plain_tcp(&self) -> bool {
+        matches!(self.socket, Socket::Tcp(_)) && self.session.is_none()
+    }
+
+    /// Whether the connection is made but for the handshake of TLS.
+    pub fn is_shaking_hands(&self) -> bool {
+        let session = self.session.as_ref();
+        self.established && session.is_some_and(|session| session.is_shaking_hands())
+    }
+
     /// Reads what is there, up to the length of `into`.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<Arrival> {
-        while self.can_read {
-            match self.socket.read(into) {
-                Ok(0) => return Ok(Arrival::End),
-                Ok(count) => {
-                    // Less than asked for: the socket is empty, and the system
-                    // need not be asked to say so. Only an end that is known to
-                    // stand behind the bytes would not be told again.
-                    self.can_read = count == into.len() || self.end_announced;
-                    return Ok(Arrival::Bytes(count));
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_read = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match self.parts() {
+            (Some(session), mut line) => session.read(into, &mut line),
+            (None, mut line) => line.read(into),
         }
-        Ok(Arrival::Nothing)
     }
 
     /// Writes what the system takes and returns how much that was. When it is
-    /// less than all, an event will tell when to go on.
+    /// less than all, an event will tell when to go on. Over TLS a record may be
+    /// counted that the system has not taken: an event comes for that too, and
+    /// any further call, with nothing to write as well, goes on with it.
     pub fn write(&mut self, bytes: &[u8], registry: &Registry) -> io::Result<usize> {
-        let mut written = 0;
-        while self.can_write
-            && let Some(rest) = bytes.get(written..)
-            && !rest.is_empty()
-        {
-            match self.socket.write(rest) {
-                Ok(count) => {
-                    written += count;
-                    self.can_write = count == rest.len();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.can_write = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if written < bytes.len() && !self.watches_writing {
+        let (written, all_out) = match self.parts() {
+            (Some(session), mut line) => (session.write(bytes, &mut line)?, session.is_flushed()),
+            (None, mut line) => (line.write_all_it_takes(bytes)?, true),
+        };
+        if (written < bytes.len() || !all_out) && !self.watches_writing {
             self.watches_writing = true;
             let interest = self.interest();
             if self.is_registered {
@@ -258,7 +363,8 @@ impl Stream {
 
     /// Whether there may be something to read.
     pub fn can_read(&self) -> bool {
-        self.can_read
+        let session = self.session.as_ref();
+        self.can_read || session.is_some_and(|session| session.has_more())
     }
 
     /// Whether the other side is known to write no more.
@@ -300,7 +406,10 @@ impl Stream {
     }
 
     /// Tells the other side that no more will come.
-    pub fn shut_write(&self) {
+    pub fn shut_write(&mut self) {
+        if let (Some(session), mut line) = self.parts() {
+            session.end(&mut line);
+        }
         // It fails only if the other side is gone, and then it is not needed.
         let _ = match &self.socket {
             Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
@@ -310,6 +419,9 @@ impl Stream {
 
     /// Ends the connection.
     pub fn close(mut self, registry: &Registry) {
+        if let (Some(session), mut line) = self.parts() {
+            session.end(&mut line);
+        }
         // Fails for one that was never registered, which is as well.
         let _ = registry.deregister(self.socket.source());
     }

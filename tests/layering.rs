@@ -61,6 +61,8 @@ const SOCKETS: &[&str] = &[
     "TcpStream",
     "std::os",
 ];
+/// What a file is known by comes from `std::os`.
+const SOCKETS_OF_TLS: &[&str] = &["mio::", "socket2", "TcpStream", "UnixStream"];
 const CLOCK: &[&str] = &["Instant::now", "SystemTime", "elapsed()"];
 const OTHER_EFFECTS: &[&str] = &[
     "log::",
@@ -127,6 +129,19 @@ fn the_loop_alone_reads_the_clock() {
 fn only_the_stream_reads_and_writes_sockets_of_clients_and_channels() {
     for module in ["client", "channel", "query", "reactor"] {
         assert_none(module, &["TcpStream", ".recv(", ".send_to("]);
+    }
+}
+
+/// TLS is lent the socket's bytes, and the loop knows only its sessions.
+#[test]
+fn tls_has_no_socket_and_only_the_stream_and_the_loop_know_it() {
+    assert_none("tls", SOCKETS_OF_TLS);
+    assert_none("tls", CLOCK);
+    for module in ["client", "channel", "query", "pool", "proto", "listen"] {
+        assert_none(module, &["rustls", "tls::"]);
+    }
+    for module in ["reactor", "stream", "startup", "config"] {
+        assert_none(module, &["rustls"]);
     }
 }
 

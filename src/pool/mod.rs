@@ -152,10 +152,25 @@ pub enum Loss {
     NotFound(String),
     /// The connection was not made; the system's words.
     NotConnected(String),
+    /// The site's certificate is not trusted; why.
+    Untrusted(String),
+    /// The site answered the TLS handshake with something else; its beginning.
+    NotTls(String),
+    /// The site closed the connection during the TLS handshake.
+    HandshakeCut,
+    /// The site accepted the connection and did not answer the TLS handshake.
+    HandshakeUnanswered,
+    /// The two sides found no way of encrypting, or what came was damaged; why.
+    HandshakeFailed(String),
+    /// The site was asked without TLS and answered with a TLS alert.
+    SpeaksTls,
     /// No connection, or no answer to its first heartbeat, within [`CONNECT_TIMEOUT`].
     NoAnswer,
     /// The site closed it.
     Closed,
+    /// The site closed it without a word on the first heartbeat. That is what a
+    /// server made with OpenSSL does if it expects TLS and reads `GET `.
+    ClosedUnheard,
     /// It broke; the system's words.
     Broken(String),
     /// The site sent something while nothing was asked.
@@ -187,7 +202,10 @@ impl Loss {
     fn is_sites_doing(&self) -> bool {
         match self {
             Loss::Closed | Loss::Broken(_) | Loss::NotAHeader(_) | Loss::Spoke => true,
+            Loss::ClosedUnheard => true,
             Loss::NotFound(_) | Loss::NotConnected(_) | Loss::NoAnswer => true,
+            Loss::Untrusted(_) | Loss::NotTls(_) | Loss::HandshakeCut => true,
+            Loss::HandshakeUnanswered | Loss::HandshakeFailed(_) | Loss::SpeaksTls => true,
             Loss::Surplus | Loss::OutOfStep(_) | Loss::Missed(_) | Loss::Unwell(_) => false,
             Loss::TimedOut(_) | Loss::Abandoned | Loss::NotNeeded => false,
             Loss::SiteDead | Loss::NoRoom => false,
@@ -209,8 +227,29 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Loss::NotFound(why) | Loss::NotConnected(why) | Loss::Broken(why) => f.write_str(why),
+            Loss::Untrusted(why) => write!(f, "certificate not trusted: {why}"),
+            Loss::NotTls(bytes) => write!(
+                f,
+                "it answers a TLS handshake with \"{bytes}\"; if it speaks Livestatus there \
+                 without TLS, 'tls' must be ('plain_text', {{}})"
+            ),
+            Loss::HandshakeCut => f.write_str(
+                "it closes the connection during the TLS handshake; does it speak TLS on this port?",
+            ),
+            Loss::HandshakeUnanswered => f.write_str(
+                "it accepts connections and does not answer a TLS handshake; does it speak TLS on \
+                 this port?",
+            ),
+            Loss::HandshakeFailed(why) => write!(f, "TLS: {why}"),
+            Loss::SpeaksTls => f.write_str(
+                "it speaks TLS on this port: 'tls' must be ('encrypted', {'verify': True})",
+            ),
             Loss::NoAnswer => write!(f, "no answer within {} s", CONNECT_TIMEOUT.as_secs()),
             Loss::Closed => f.write_str("closed by the site"),
+            Loss::ClosedUnheard => f.write_str(
+                "closed by the site without an answer; if it expects TLS on this port, 'tls' must \
+                 be ('encrypted', {'verify': True})",
+            ),
             Loss::Spoke => f.write_str("the site sent bytes that nobody had asked for"),
             Loss::NotAHeader(bytes) => write!(f, "not a Livestatus response: \"{bytes}\""),
             Loss::Surplus => f.write_str("the site sent more than it had announced"),

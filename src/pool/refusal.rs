@@ -1,6 +1,7 @@
 //! Why a query is not answered by its site, in words for a person.
 
 use super::Loss;
+use crate::proto::response::{BAD_GATEWAY, UNTRUSTED};
 use std::time::Duration;
 
 /// Why a query is refused.
@@ -60,9 +61,25 @@ impl Refusal {
         }
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Refusal::Unreachable {
+                cause: Loss::Untrusted(_),
+                ..
+            } => UNTRUSTED,
+            _ => BAD_GATEWAY,
+        }
+    }
+
     /// The sentence that the client is shown.
     pub fn text(&self, site: &str) -> String {
         match self {
+            // Waiting does not help here, so nothing is said of the next attempt.
+            Refusal::Unreachable {
+                cause: cause @ Loss::Untrusted(_),
+                ..
+            } => format!("Site {site}: {cause}"),
             Refusal::Unreachable {
                 cause,
                 lasted,
@@ -157,6 +174,17 @@ mod tests {
             ),
         ] {
             assert_eq!(refusal.text("muc"), want);
+            assert_eq!(refusal.status(), 502);
         }
+        let untrusted = Refusal::Unreachable {
+            cause: Loss::Untrusted("unable to get local issuer certificate".into()),
+            lasted: Duration::from_secs(1),
+            next: None,
+        };
+        assert_eq!(
+            untrusted.text("muc"),
+            "Site muc: certificate not trusted: unable to get local issuer certificate"
+        );
+        assert_eq!(untrusted.status(), 495);
     }
 }

@@ -14,6 +14,23 @@ pub const BAD_GATEWAY: u16 = 502;
 /// Status of an answer to what is not a request, or not one that the site understands.
 pub const BAD_REQUEST: u16 = 400;
 
+/// Status of an answer that the proxy gives for a site whose certificate is
+/// not trusted. Checkmk's GUI tells its users to look at the certificates then.
+pub const UNTRUSTED: u16 = 495;
+
+/// So much of what was not a response is shown to a person.
+const SHOWN: usize = 200;
+
+/// The beginning of what was not a response, on one line for a person.
+pub fn shown(bytes: &[u8]) -> String {
+    let start = bytes.get(..SHOWN).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_end();
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 /// A header, read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {

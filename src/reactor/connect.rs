@@ -1,6 +1,7 @@
 //! Opening a channel: looking the site's name up, and trying its addresses one
 //! after another until one connects.
 
+use super::secure::not_connected;
 use super::{Reactor, SiteEntry, Who};
 use crate::channel::{Attempt, Channel, State};
 use crate::config::{Address, Family};
@@ -32,7 +33,8 @@ impl Reactor {
             None => {}
             Some(Address::Unix(path)) => {
                 let target = Target::Unix(path.clone());
-                match Stream::connect(&target, self.poll.registry(), Who::Channel(id).token()) {
+                let token = Who::Channel(id).token();
+                match Stream::connect(&target, self.poll.registry(), token) {
                     Ok(stream) => self.connecting(id, stream, Attempt::default()),
                     Err(error) => self.lose(id, Loss::NotConnected(sys::words(&error))),
                 }
@@ -120,8 +122,8 @@ impl Reactor {
                 Err(error) => failed = Some(error),
             }
         }
-        let words = failed.map_or_else(String::new, |error| sys::words(&error));
-        self.lose(id, Loss::NotConnected(words));
+        let loss = failed.map_or(Loss::NoAnswer, |error| not_connected(&error));
+        self.lose(id, loss);
     }
 
     fn connecting(&mut self, id: ChannelId, stream: Stream, attempt: Attempt) {
@@ -134,6 +136,10 @@ impl Reactor {
 
     /// Goes on with making the connection; `true` once it is made.
     pub(super) fn establish(&mut self, id: ChannelId) -> bool {
+        if self.is_put_off(id) {
+            return false;
+        }
+        let wants_tls = self.wants_tls(id);
         let Some(channel) = self.channels.get_mut(id) else {
             return false;
         };
@@ -142,6 +148,7 @@ impl Reactor {
         };
         match stream.establish() {
             Ok(false) => false,
+            Ok(true) if wants_tls && !stream.is_secured() => self.secure(id),
             Ok(true) => {
                 let (site, no) = (channel.site, channel.no);
                 channel.address = attempt.address.map(|address| address.ip());
@@ -170,7 +177,7 @@ impl Reactor {
         }
     }
 
-    fn be_patient(&mut self, id: ChannelId, time: Duration) {
+    pub(super) fn be_patient(&mut self, id: ChannelId, time: Duration) {
         if let Some(channel) = self.channels.get_mut(id) {
             channel.patience = Some(self.now + time);
             let (who, armed) = (Who::Channel(id), &mut channel.armed);
@@ -197,7 +204,8 @@ impl Reactor {
                 self.try_another(id, io::ErrorKind::TimedOut.into());
             }
             // The policy sees to the last one.
-            State::Connecting(..) | State::Idle(_) | State::Busy(..) => {}
+            State::Connecting(..) => self.await_handshake(id),
+            State::Idle(_) | State::Busy(..) => {}
         }
         self.run_policy();
     }

@@ -9,17 +9,17 @@ use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
 use crate::memory::Account;
 use crate::pool::{self, Core, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
+pub(super) use crate::proto::response::shown;
 use crate::proto::response::{Defect, Header, Short};
 use crate::query::{Query, Response, Stage};
 use crate::stream::Arrival;
 use crate::sys;
+use crate::tls;
+use std::io::ErrorKind;
 
 /// The rest of a response whose client has gone is read and dropped up to this
 /// length; beyond it, closing the channel is cheaper.
 const DROPPED_AT_MOST: u64 = 1024 * 1024;
-
-/// So much of what was not a response is shown to a person.
-const SHOWN: usize = 200;
 
 /// What is to follow after a piece of input.
 enum Next {
@@ -50,12 +50,21 @@ impl Reactor {
         let State::Busy(stream, exchange) = &mut channel.state else {
             return false;
         };
+        // A server made with OpenSSL says nothing to one who begins with `GET `.
+        let may_expect_tls =
+            !channel.is_proved && exchange.purpose == Purpose::Heartbeat && stream.is_plain_tcp();
         let place = self.scratch.get_mut(..room).unwrap_or_default();
         let next = match stream.read(place) {
             Ok(Arrival::Nothing) => return false,
             Ok(Arrival::Bytes(count)) => self.take_in(id, count),
-            Ok(Arrival::End) => Next::Lose(ended(exchange)),
-            Err(error) => Next::Lose(Loss::Broken(sys::words(&error))),
+            Ok(Arrival::End) => Next::Lose(match ended(exchange) {
+                Loss::Closed if may_expect_tls => Loss::ClosedUnheard,
+                loss => loss,
+            }),
+            Err(error) => Next::Lose(match (error.kind(), ended(exchange)) {
+                (ErrorKind::ConnectionReset, Loss::Closed) if may_expect_tls => Loss::ClosedUnheard,
+                _ => Loss::Broken(sys::words(&error)),
+            }),
         };
         match next {
             Next::More => return true,
@@ -422,23 +431,20 @@ fn ended(exchange: &Exchange) -> Loss {
     };
     match may_be_header {
         true => Loss::Closed,
-        false => Loss::NotAHeader(shown(bytes)),
+        false => not_a_response(bytes),
     }
 }
 
 fn no_response(defect: Defect, bytes: &[u8]) -> Loss {
     match defect {
-        Defect::NotAHeader => Loss::NotAHeader(shown(bytes)),
+        Defect::NotAHeader => not_a_response(bytes),
         Defect::Surplus => Loss::Surplus,
     }
 }
 
-/// The beginning of what was not a response, on one line for a person.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let start = bytes.get(..SHOWN).unwrap_or(bytes);
-    let text = String::from_utf8_lossy(start);
-    let text = text.trim_end();
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+fn not_a_response(bytes: &[u8]) -> Loss {
+    match tls::is_alert(bytes) {
+        true => Loss::SpeaksTls,
+        false => Loss::NotAHeader(shown(bytes)),
+    }
 }

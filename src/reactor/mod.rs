@@ -13,6 +13,7 @@ mod leaving;
 mod policy;
 mod reload;
 mod reporting;
+mod secure;
 mod site;
 mod standstill;
 
@@ -32,6 +33,7 @@ use crate::resolve::Resolver;
 use crate::slots::{Id, Slots};
 use crate::sys;
 use crate::timers::{self, Timers};
+use crate::tls::Trust;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
@@ -136,6 +138,9 @@ pub struct Reactor {
     /// Kept between turns for its room.
     actions: Vec<Action>,
     resolver: Resolver<ChannelId>,
+    trust: Trust,
+    /// Steps of TLS handshakes that may still be done in this turn.
+    handshakes_left: usize,
     names_answered: bool,
     /// Memory for requests that are not complete.
     requests: Budget,
@@ -197,6 +202,8 @@ impl Reactor {
             news: VecDeque::new(),
             actions: Vec::new(),
             resolver: Resolver::new(waker),
+            trust: Trust::default(),
+            handshakes_left: 0,
             names_answered: false,
             requests: Budget::new(limits.request_buffer),
             responses: SharedBudget::new(limits.response_buffer),
@@ -247,6 +254,7 @@ impl Reactor {
 
     fn turn(&mut self, events: &mut Events, due: Option<Instant>) -> io::Result<()> {
         self.wait(events, due)?;
+        self.handshakes_left = secure::HANDSHAKES;
         for event in events.iter() {
             self.note(event);
         }

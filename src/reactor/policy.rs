@@ -8,7 +8,7 @@ use crate::counters::Counter;
 use crate::ids::{QueryId, SiteId};
 use crate::pool::{Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
-use crate::proto::response::{self, BAD_GATEWAY};
+use crate::proto::response;
 use crate::query::{Response, Stage};
 use std::time::{Duration, Instant};
 
@@ -139,7 +139,7 @@ impl Reactor {
         log::trace!("refused: {text}");
         self.count(site, Counter::of_refusal(refusal));
         self.log_if_slow(id, &text);
-        self.answer_own(id, BAD_GATEWAY, &text);
+        self.answer_own(id, refusal.status(), &text);
     }
 
     /// Answers a query with a sentence of our own.
@@ -217,7 +217,8 @@ impl Reactor {
         let lasted = change.lasted.as_secs_f64();
         match (to, &change.cause) {
             (State::Dead, Some(cause)) => {
-                log::warn!("site {name}: dead: {cause} (was {from} for {lasted:.1} s)");
+                let looked = self.looked_up_in(site, cause);
+                log::warn!("site {name}: dead: {cause}{looked} (was {from} for {lasted:.1} s)");
             }
             (State::Busy, Some(cause)) => {
                 log::warn!("site {name}: busy: {cause} (was {from} for {lasted:.1} s)");

@@ -257,11 +257,7 @@ fn sites_of_every_kind_are_served() {
         site("v6", &v6, BRISK),
         site("unix", &unix, BRISK),
         site("local", Spec::text("('local', None)"), BRISK),
-        site(
-            "name",
-            Spec::named("localhost", by_name.tcp().port()),
-            BRISK,
-        ),
+        site("name", by_name.spec_named("localhost"), BRISK),
     ]
     .concat();
     let daemon = builder.config(&text).start();

@@ -29,5 +29,7 @@ mod sick_silent;
 mod slow_clients;
 mod slow_sites;
 mod story;
+mod tls;
+mod tls_trust;
 mod vanishing;
 mod waits;

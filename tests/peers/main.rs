@@ -14,3 +14,4 @@ mod icinga2_checks;
 mod icinga2_queries;
 mod icinga2_site;
 mod python_config;
+mod tls;

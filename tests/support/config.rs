@@ -21,6 +21,24 @@ impl Spec {
             "('tcp', {{'address': ('{host}', {port}), 'tls': ('plain_text', {{}})}})"
         ))
     }
+
+    /// A TCP address with TLS; `parameters` are those of 'encrypted'.
+    pub fn encrypted(address: SocketAddr, parameters: &str) -> Spec {
+        let kind = if address.is_ipv6() { "tcp6" } else { "tcp" };
+        let (ip, port) = (address.ip().to_string(), address.port());
+        Spec::over_tls(kind, &ip, port, parameters)
+    }
+
+    /// The same by name.
+    pub fn named_encrypted(host: &str, port: u16, parameters: &str) -> Spec {
+        Spec::over_tls("tcp", host, port, parameters)
+    }
+
+    fn over_tls(kind: &str, host: &str, port: u16, parameters: &str) -> Spec {
+        Spec(format!(
+            "('{kind}', {{'address': ('{host}', {port}), 'tls': ('encrypted', {{{parameters}}})}})"
+        ))
+    }
 }
 
 impl From<SocketAddr> for Spec {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 #![allow(clippy::unwrap_used)]
 
+pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod crowd;
@@ -14,6 +15,7 @@ pub mod patience;
 pub mod root;
 pub mod site;
 pub mod stream;
+pub mod tls;
 
 pub use client::{Client, Response};
 pub use config::{Spec, site};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::tls::{Input, TlsStream};
+
 /// A connected stream of either kind. Reading and writing need only a shared reference.
 #[derive(Debug)]
 pub enum Stream {
@@ -15,6 +17,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a UNIX socket.
     Unix(UnixStream),
+    /// Over TLS, as its server.
+    Tls(Box<TlsStream>),
 }
 
 /// What a look at a stream found, without taking anything from it.
@@ -33,11 +37,17 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream),
             Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Tls(stream) => SockRef::from(&stream.socket),
         }
     }
 
     /// Shuts down one or both directions; a stream that is gone already is no error.
     pub fn shutdown(&self, how: Shutdown) {
+        if let Stream::Tls(stream) = self
+            && how != Shutdown::Read
+        {
+            stream.announce_end();
+        }
         // The other side may have been faster, and then there is nothing left to shut down.
         let _ = self.socket().shutdown(how);
     }
@@ -54,7 +64,7 @@ impl Stream {
 
     /// Makes the coming close of a TCP stream a reset. A UNIX stream knows no reset: it is just closed.
     pub fn reset_on_close(&self) {
-        if let Stream::Tcp(_) = self {
+        if let Stream::Tcp(_) | Stream::Tls(_) = self {
             self.socket().set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
@@ -62,12 +72,31 @@ impl Stream {
     /// Looks whether something can be read, for at most `patience`; changes the read time-out.
     pub fn glance(&self, patience: Duration) -> Glance {
         self.set_read_timeout(Some(patience));
+        if let Stream::Tls(stream) = self {
+            return glance_through(stream);
+        }
         let mut byte = [MaybeUninit::uninit(); 1];
         match self.socket().peek(&mut byte) {
             Ok(0) => Glance::Ended,
             Ok(_) => Glance::Bytes,
             Err(error) if timed_out(&error) => Glance::Silent,
             Err(_) => Glance::Ended,
+        }
+    }
+}
+
+/// What comes may be of TLS itself, so it has to be taken in to tell.
+fn glance_through(stream: &TlsStream) -> Glance {
+    loop {
+        match stream.input() {
+            Input::Bytes => return Glance::Bytes,
+            Input::End => return Glance::Ended,
+            Input::Nothing => {}
+        }
+        match stream.take_in() {
+            Ok(true) => {}
+            Err(error) if timed_out(&error) => return Glance::Silent,
+            Ok(false) | Err(_) => return Glance::Ended,
         }
     }
 }
@@ -85,6 +114,7 @@ impl Read for &Stream {
         match self {
             Stream::Tcp(stream) => (&mut &*stream).read(buffer),
             Stream::Unix(stream) => (&mut &*stream).read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -94,6 +124,7 @@ impl Write for &Stream {
         match self {
             Stream::Tcp(stream) => (&mut &*stream).write(bytes),
             Stream::Unix(stream) => (&mut &*stream).write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 

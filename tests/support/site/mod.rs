@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use tempfile::TempDir;
+
 pub use self::answer::{Identity, noise, payload};
 pub use self::fault::{Fault, Place};
 pub use self::ledger::Event;
@@ -22,10 +25,16 @@ pub use self::ledger::Event;
 use self::channel::Channel;
 use self::door::{Address, Door};
 use self::ledger::Ledger;
+use super::certificates;
 use super::client::Client;
 use super::config::Spec;
 use super::patience::eventually;
 use super::stream::Stream;
+use super::tls::TlsStream;
+
+/// The test binary `daemon_tls` runs the same tests as `daemon`, with every site on TCP reached
+/// over TLS.
+const OVER_TLS: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"daemon_tls");
 
 /// What naemon writes to a connection that was idle for 300 s, before it closes it.
 pub const IDLE_TEXT: &[u8] = b"Client connection terminated while request still incomplete\n";
@@ -38,7 +47,32 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct FakeSite {
     ledger: Ledger,
     door: Door,
+    tls: Option<Tls>,
 }
+
+/// What a site over TLS has.
+#[derive(Debug)]
+struct Tls {
+    server: Arc<ServerConfig>,
+    /// With the file of those whom its clients are to trust.
+    folder: TempDir,
+}
+
+impl Tls {
+    fn new(server: Arc<ServerConfig>, trusted: &str) -> Tls {
+        let folder = tempfile::Builder::new().prefix("lpca").tempdir().unwrap();
+        std::fs::write(folder.path().join(CA_FILE), trusted).unwrap();
+        Tls { server, folder }
+    }
+
+    /// What a site shows where the test is about something else.
+    fn usual() -> Tls {
+        let (authority, identity) = certificates::usual();
+        Tls::new(identity.server(), &authority.pem)
+    }
+}
+
+const CA_FILE: &str = "ca.crt";
 
 impl FakeSite {
     /// A site on a free port of `127.0.0.1`.
@@ -68,25 +102,64 @@ impl FakeSite {
 
     /// A site on a port of `127.0.0.1` that refuses until [`FakeSite::listen`].
     pub fn start_refusing() -> FakeSite {
-        let door = Door::closed(Address::v4());
-        let ledger = Ledger::default();
-        FakeSite { ledger, door }
+        FakeSite::closed(Address::v4())
+    }
+
+    /// A site on a free port of `127.0.0.1` that speaks TLS. `trusted` is what stands in the file
+    /// of trusted certificates that [`FakeSite::spec`] names.
+    pub fn start_tls(server: Arc<ServerConfig>, trusted: &str) -> FakeSite {
+        let mut site = FakeSite::closed(Address::v4());
+        site.tls = Some(Tls::new(server, trusted));
+        site.listen();
+        site
+    }
+
+    /// The file of trusted certificates.
+    pub fn ca_file(&self) -> PathBuf {
+        let tls = self.tls.as_ref().expect("this site speaks no TLS");
+        tls.folder.path().join(CA_FILE)
     }
 
     fn at(address: Address) -> FakeSite {
-        let door = Door::closed(address);
-        let ledger = Ledger::default();
-        let mut site = FakeSite { ledger, door };
+        let mut site = FakeSite::closed(address);
         site.listen();
         site
+    }
+
+    fn closed(address: Address) -> FakeSite {
+        let is_tcp = matches!(address, Address::Tcp { .. });
+        FakeSite {
+            ledger: Ledger::default(),
+            door: Door::closed(address),
+            tls: (OVER_TLS && is_tcp).then(Tls::usual),
+        }
     }
 
     /// The value of `socket` in the configuration.
     pub fn spec(&self) -> Spec {
         match self.door.address() {
+            Address::Tcp { address, .. } if self.tls.is_some() => {
+                Spec::encrypted(*address, &self.trust())
+            }
             Address::Tcp { address, .. } => Spec::from(*address),
             Address::Unix { path, .. } => Spec::from(path),
         }
+    }
+
+    /// The same with a host's name in place of the address.
+    pub fn spec_named(&self, host: &str) -> Spec {
+        let port = self.tcp().port();
+        match self.tls {
+            Some(_) => Spec::named_encrypted(host, port, &self.trust()),
+            None => Spec::named(host, port),
+        }
+    }
+
+    fn trust(&self) -> String {
+        format!(
+            "'verify': True, 'ca_file_path': '{}'",
+            self.ca_file().display()
+        )
     }
 
     /// The TCP address; a site on a UNIX socket has none.
@@ -119,8 +192,16 @@ impl FakeSite {
     /// Accepts connections, at the same address as before.
     pub fn listen(&mut self) {
         let ledger = self.ledger.clone();
-        self.door
-            .open(move |stream: Stream| Channel::serve(&ledger, stream));
+        let server = self.tls.as_ref().map(|tls| Arc::clone(&tls.server));
+        self.door.open(move |stream: Stream| {
+            let stream = match (stream, &server) {
+                (Stream::Tcp(stream), Some(server)) => {
+                    Stream::Tls(Box::new(TlsStream::new(stream, server)))
+                }
+                (stream, _) => stream,
+            };
+            Channel::serve(&ledger, stream);
+        });
     }
 
     /// Refuses new connections; those that are open stay.
