@@ -34,6 +34,7 @@
 //!             │           └─► stream ◄─► tls     the only sockets beside listen
 //!             ├─► pool                          policy; told what happened, says what to do
 //!             ├─► listen, resolve
+//!             ├─► report ─► console, state_file  how everything is, for those who ask; pure
 //!             └─► slots, timers
 //! ```
 //!
@@ -64,8 +65,10 @@ pub mod resolve;
 pub mod stream;
 pub mod tls;
 
+pub mod console;
 pub mod counters;
 pub mod report;
+pub mod state_file;
 
 pub mod ids;
 pub mod memory;

@@ -74,7 +74,18 @@ const OTHER_EFFECTS: &[&str] = &[
 
 #[test]
 fn protocol_and_policy_are_pure() {
-    for module in ["proto", "pool", "ids", "memory", "slots", "timers"] {
+    for module in [
+        "proto",
+        "pool",
+        "ids",
+        "memory",
+        "slots",
+        "timers",
+        "counters",
+        "report",
+        "console",
+        "state_file",
+    ] {
         assert_none(module, SOCKETS);
         assert_none(module, CLOCK);
         assert_none(module, OTHER_EFFECTS);
