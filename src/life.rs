@@ -13,12 +13,21 @@ use crate::{startup, sys};
 use log::LevelFilter;
 use signal_hook::consts::SIGTERM;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// So long a daemon that takes over may take to reach the sites before it goes
 /// on without those that do not answer.
 const LONGEST_PROOF: Duration = Duration::from_secs(5);
+
+/// So long a site that ends each channel at once may only be waiting for the
+/// room that the other daemon makes.
+const ROOM_IS_MADE: Duration = Duration::from_secs(1);
+
+/// So long the channels of a daemon that was replaced may be in use: as long as
+/// it may take to stop.
+const OTHER_STOPS: Duration = Duration::from_secs(10);
 
 /// So long channels are left to a daemon that wants to take over; if it has not
 /// done so by then, it will not.
@@ -54,7 +63,8 @@ pub fn check(arguments: &Arguments) -> Result<(), String> {
     if !config.errors.is_empty() {
         return Err("the configuration has errors".into());
     }
-    print!("{}", config::show_config(&config));
+    // Whoever reads it may have seen enough before its end.
+    let _ = io::stdout().write_all(config::show_config(&config).as_bytes());
     Ok(())
 }
 
@@ -95,12 +105,20 @@ fn start<'a>(
     logging::start(output, level(arguments, &config));
     log_problems(&config, places);
     let sites = config.sites.len();
+    let supervisor = Supervisor::find();
     let reactor = startup::build(config, places, predecessor.map(|other| other.0))
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
             match predecessor {
                 None => reactor.show()?,
-                Some(other) => take_over(&mut reactor, other, &mut pid_file, &places.pid_file)?,
+                Some(other) => {
+                    prove(&mut reactor, other)?;
+                    reactor.show()?;
+                    pid_file.move_to(&places.pid_file)?;
+                    // Before the other one ends: its end would be taken for ours.
+                    supervisor.ready();
+                    follow(&mut reactor, other);
+                }
             }
             Ok(reactor)
         })
@@ -114,7 +132,7 @@ fn start<'a>(
         arguments,
         places,
         reactor,
-        supervisor: Supervisor::find(),
+        supervisor,
         pid_file: Some(pid_file),
         room_until: None,
     })
@@ -125,14 +143,14 @@ fn claim(places: &Places, takeover: bool) -> Result<(PidFile, Option<Predecessor
     if !takeover {
         return Ok((PidFile::take(&places.pid_file)?, None));
     }
+    // First of all: from here on nobody else can take over, so that the daemon
+    // that is found to run is the one to take over from.
+    let next = PidFile::take(&next_to(&places.pid_file))
+        .map_err(|text| format!("another daemon is about to take over: {text}"))?;
     match PidFile::claim(&places.pid_file)? {
         Claim::Ours(file) => Ok((file, None)),
         Claim::Held(None) => Err("the daemon that runs has not written its number yet".into()),
-        Claim::Held(Some(pid)) => {
-            let next = PidFile::take(&next_to(&places.pid_file))
-                .map_err(|text| format!("cannot take over from process {pid}: {text}"))?;
-            Ok((next, Some(Predecessor(pid))))
-        }
+        Claim::Held(Some(pid)) => Ok((next, Some(Predecessor(pid)))),
     }
 }
 
@@ -143,17 +161,13 @@ fn next_to(pid_file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Serves in place of another daemon, which is told to finish.
-fn take_over(
-    reactor: &mut Reactor,
-    other: Predecessor,
-    pid_file: &mut PidFile,
-    place: &Path,
-) -> Result<(), String> {
+/// Reaches the sites while another daemon still serves them.
+fn prove(reactor: &mut Reactor, other: Predecessor) -> Result<(), String> {
     log::info!("taking over from process {}", other.0);
     // Sites that take few connections have room for both only so.
     other.tell(MAKE_ROOM)?;
     reactor.keep_to_one_channel();
+    reactor.share_sites(ROOM_IS_MADE);
     let until = Instant::now() + LONGEST_PROOF;
     while Instant::now() < until && !reactor.is_settled() {
         let soon = Instant::now() + Duration::from_millis(10);
@@ -163,14 +177,17 @@ fn take_over(
             Err(error) => return Err(loop_failed(&error)),
         }
     }
-    reactor.show()?;
-    pid_file.move_to(place)?;
+    Ok(())
+}
+
+/// Serves in place of another daemon, which is told to finish.
+fn follow(reactor: &mut Reactor, other: Predecessor) {
+    reactor.share_sites(OTHER_STOPS);
     reactor.keep_all_channels();
     // From here on it does not matter what becomes of it.
     if let Err(text) = other.tell(SIGTERM) {
         log::warn!("{text}");
     }
-    Ok(())
 }
 
 impl Life<'_> {
@@ -215,7 +232,15 @@ impl Life<'_> {
 
     fn stop(&mut self) {
         log::info!("stopping: what was asked is answered, nothing new is taken");
-        self.supervisor.stopping();
+        // Where another one has taken over, the service as a whole does not stop.
+        if self.pid_file.as_ref().is_some_and(PidFile::is_in_place) {
+            self.supervisor.stopping();
+        }
+        if self.room_until.take().is_some() {
+            // Those who come now need channels as well.
+            self.reactor.keep_all_channels();
+            self.reactor.share_sites(OTHER_STOPS);
+        }
         self.reactor.stop();
         // Not before the sockets: who starts next is to find none of them.
         self.pid_file = None;
@@ -224,6 +249,7 @@ impl Life<'_> {
     fn make_room(&mut self) {
         log::info!("another daemon is about to take over: half of the idle channels are closed");
         self.room_until = Some(Instant::now() + ROOM_LASTS);
+        self.reactor.share_sites(ROOM_LASTS);
         self.reactor.make_room();
     }
 
@@ -264,7 +290,7 @@ impl Life<'_> {
     }
 }
 
-fn loop_failed(error: &std::io::Error) -> String {
+fn loop_failed(error: &io::Error) -> String {
     format!("the event loop failed: {}", sys::words(error))
 }
 
@@ -301,11 +327,11 @@ fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, String>
     let tell = |problems: &[Problem], kind: &str| {
         for problem in problems {
             match &problem.place {
-                Some(_) => eprintln!("{problem}{kind}"),
-                None => eprintln!("liveproxyd: {problem}{kind}"),
+                Some(_) => process::complain(&format!("{problem}{kind}")),
+                None => process::complain(&format!("liveproxyd: {problem}{kind}")),
             }
             if let Some(lines) = problem.excerpt_lines() {
-                eprintln!("{lines}");
+                process::complain(&lines);
             }
         }
     };

@@ -5,6 +5,7 @@ use crate::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
@@ -43,6 +44,21 @@ impl Sockets {
                 sys::words(&error)
             )
         })
+    }
+
+    /// Removes the temporary sockets of daemons that were killed before they
+    /// had put them in place.
+    pub fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let is_temporary = |path: &PathBuf| path.file_name().is_some_and(is_temporary);
+        let paths = entries.flatten().map(|entry| entry.path());
+        for path in paths.filter(is_temporary) {
+            if matches!(look(&path), Ok(Found::Deserted)) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 }
 
@@ -156,30 +172,57 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a name is one that [`temporary_path`] makes: `.SITE.PID`.
+fn is_temporary(name: &OsStr) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix('.'));
+    let parts = rest.and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(site, pid)| {
+        !site.is_empty() && !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// What there is at a path.
+enum Found {
+    Nothing,
+    /// Something that is no socket.
+    File,
+    /// A socket that nobody serves any more.
+    Deserted,
+    /// A socket on which this process listens, if that can be told.
+    Served(Option<i32>),
+    /// A socket with more connections waiting than it takes.
+    Full,
+}
+
+fn look(path: &Path) -> io::Result<Found> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => return Ok(Found::File),
+        Ok(_) => {}
+        Err(_) => return Ok(Found::Nothing),
+    }
+    // It must not wait for a daemon that accepts no more.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    Ok(match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Found::Served(sys::peer(&socket).map(|peer| peer.pid)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Found::Full,
+        Err(_) => Found::Deserted,
+    })
+}
+
 /// A socket on which somebody accepts belongs to another daemon, and what is
 /// no socket is not ours to replace.
 fn refuse_if_in_use(path: &Path, predecessor: Option<i32>) -> io::Result<()> {
     let in_use = |text: String| Err(io::Error::new(ErrorKind::AddrInUse, text));
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return in_use("there is a file that is no socket".into());
-        }
-        Ok(_) => {}
-        Err(_) => return Ok(()),
-    }
-    // It must not wait for a daemon that accepts no more.
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => match sys::peer(&socket).map(|peer| peer.pid) {
-            pid if pid.is_some() && pid == predecessor => Ok(()),
-            Some(pid) => in_use(format!("process {pid} listens there already")),
-            None => in_use("another process listens there already".into()),
-        },
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            in_use("another process listens there already, and is stuck".into())
-        }
-        // A socket that nobody serves any more.
-        Err(_) => Ok(()),
+    match look(path)? {
+        Found::Nothing | Found::Deserted => Ok(()),
+        Found::File => in_use("there is a file that is no socket".into()),
+        Found::Served(pid) if pid.is_some() && pid == predecessor => Ok(()),
+        Found::Served(Some(pid)) => in_use(format!("process {pid} listens there already")),
+        Found::Served(None) => in_use("another process listens there already".into()),
+        // Whose it is cannot be told. A predecessor has the places of all sites,
+        // and one that is overrun, or hangs, is to be got rid of most of all.
+        Found::Full if predecessor.is_some() => Ok(()),
+        Found::Full => in_use("another process listens there already, and is stuck".into()),
     }
 }
 

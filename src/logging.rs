@@ -193,7 +193,7 @@ pub fn start(output: Output, level: LevelFilter) {
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         log::error!("internal error: {panic}");
-        eprintln!("liveproxyd: internal error: {panic}");
+        crate::process::complain(&format!("liveproxyd: internal error: {panic}"));
     }));
 }
 

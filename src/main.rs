@@ -9,9 +9,10 @@ use liveproxyd::life;
 use liveproxyd::logging::{self, Output};
 use liveproxyd::places::Places;
 use liveproxyd::reactor::Call;
-use liveproxyd::{startup, sys};
+use liveproxyd::{process, startup, sys};
 use log::LevelFilter;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Print(text)) => {
-            print!("{text}");
+            let _ = std::io::stdout().write_all(text.as_bytes());
             Ok(())
         }
         Ok(Command::Check(arguments)) => life::check(&arguments),
@@ -29,14 +30,14 @@ fn main() -> ExitCode {
         Ok(Command::Demo(arguments)) => demo(&arguments),
         Ok(Command::Import(arguments, file)) => import::run(&arguments, &file),
         Err(text) => {
-            eprintln!("liveproxyd: {text} (try --help)");
+            process::complain(&format!("liveproxyd: {text} (try --help)"));
             return ExitCode::from(USAGE);
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprintln!("liveproxyd: {text}");
+            process::complain(&format!("liveproxyd: {text}"));
             ExitCode::FAILURE
         }
     }

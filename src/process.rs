@@ -105,7 +105,8 @@ impl PidFile {
         Ok(())
     }
 
-    fn is_in_place(&self) -> bool {
+    /// Whether it is still the one that others find.
+    pub fn is_in_place(&self) -> bool {
         let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
         match (self.file.metadata(), fs::metadata(&self.path)) {
             (Ok(ours), Ok(there)) => same(ours, there),
@@ -120,6 +121,11 @@ impl Drop for PidFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Says something on standard error. Nobody has to be there to hear it.
+pub fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Tells the process that started us how the start went.
@@ -147,7 +153,7 @@ impl Report {
                 let mut pipe = pipe;
                 let _ = pipe.write_all(text.as_bytes());
             }
-            None => eprintln!("liveproxyd: {text}"),
+            None => complain(&format!("liveproxyd: {text}")),
         }
         std::process::exit(1);
     }

@@ -87,6 +87,7 @@ pub fn build(
         access: places.access,
         predecessor,
     };
+    sockets.sweep();
     let mut reactor = Reactor::new(sockets)
         .map_err(|error| format!("cannot make the event loop: {}", sys::words(&error)))?;
     reactor.hide();

@@ -59,6 +59,9 @@ pub enum Input {
     Configured(Settings),
     /// No more channels than these are to be kept for now.
     Limited(Option<usize>),
+    /// Until then another daemon has channels to the site too. That the site
+    /// ends a new one may only mean that it takes no more.
+    Shared(Instant),
     /// The site is to go: what is under way is finished, nothing else is kept
     /// open. Wait queries are refused with this, if there is anything.
     Retired(Option<Refusal>),

@@ -83,8 +83,7 @@ impl Reactor {
                 self.dismiss(id)
             }
             Heard::CutByUs => {
-                let style = self.clients.get(id).map(Client::style).unwrap_or_default();
-                self.answer_unasked(id, style, BAD_GATEWAY, STOPPED_READING);
+                self.cut_request_short(id);
                 true
             }
             Heard::Step(Step::End) => self.say_goodbye(id),
@@ -97,6 +96,12 @@ impl Reactor {
                 true
             }
         }
+    }
+
+    /// The rest of the client's request comes too late.
+    pub(super) fn cut_request_short(&mut self, id: ClientId) {
+        let style = self.clients.get(id).map(Client::style).unwrap_or_default();
+        self.answer_unasked(id, style, BAD_GATEWAY, STOPPED_READING);
     }
 
     /// The client sends no more; `true` if it is to be told something before it goes.

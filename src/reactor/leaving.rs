@@ -3,7 +3,7 @@
 //! is let go in a way that loses no request it has written; then the site goes.
 
 use super::Reactor;
-use crate::client::{Parting, State};
+use crate::client::{Client, Parting, State};
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Loss, Refusal};
 use crate::proto::request::Kind;
@@ -133,7 +133,7 @@ impl Reactor {
     }
 
     fn clients_of(&self, site: SiteId) -> Vec<ClientId> {
-        let of_site = |(_, client): &(_, &crate::client::Client)| client.site == site;
+        let of_site = |(_, client): &(_, &Client)| client.site == site;
         self.clients
             .iter()
             .filter(of_site)
@@ -234,6 +234,13 @@ impl Reactor {
             }
         }
         for client in clients {
+            if self
+                .clients
+                .get(client)
+                .is_some_and(Client::is_inside_request)
+            {
+                self.cut_request_short(client);
+            }
             self.attend_client(client);
             if let Some(state) = self.clients.get(client).map(|client| &client.state)
                 && let State::Asking(query) = *state

@@ -440,32 +440,6 @@ impl Reactor {
         sites.filter_map(|(id, entry)| Some((id, entry.policy()?)))
     }
 
-    /// Keeps no more than one channel to each site for now.
-    pub fn keep_to_one_channel(&mut self) {
-        self.limit_channels(|_| Some(1));
-    }
-
-    /// Gives up half of all idle channels, for the daemon that is to take over.
-    pub fn make_room(&mut self) {
-        self.limit_channels(|policy| Some(policy.open_channels() - policy.idle_channels() / 2));
-    }
-
-    /// Keeps as many channels as are configured.
-    pub fn keep_all_channels(&mut self) {
-        self.limit_channels(|_| None);
-    }
-
-    fn limit_channels(&mut self, most: impl Fn(&pool::Site) -> Option<usize>) {
-        let limits: Vec<(SiteId, Option<usize>)> = self
-            .policies()
-            .map(|(id, policy)| (id, most(policy)))
-            .collect();
-        for (id, most) in limits {
-            self.tell(id, Input::Limited(most));
-        }
-        self.run_policy();
-    }
-
     /// Whether it is known of every site whether it can be reached.
     pub fn is_settled(&mut self) -> bool {
         self.policies()

@@ -6,7 +6,7 @@ use crate::channel::Purpose;
 use crate::client::Parting;
 use crate::counters::Counter;
 use crate::ids::{QueryId, SiteId};
-use crate::pool::{Action, Change, ChannelNo, Core, Input, Refusal, State};
+use crate::pool::{self, Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response;
 use crate::query::{Response, Stage};
@@ -39,6 +39,46 @@ impl Reactor {
             self.actions = actions;
             self.arm_site(news.site);
         }
+    }
+
+    /// Keeps no more than one channel to each site for now.
+    pub fn keep_to_one_channel(&mut self) {
+        self.limit_channels(|_| Some(1));
+    }
+
+    /// Gives up half of all idle channels, for the daemon that is to take over.
+    /// Where none is idle, the next that gets free, if it is not the only one.
+    pub fn make_room(&mut self) {
+        self.limit_channels(|policy| {
+            let given_up = (policy.idle_channels() / 2).max(1);
+            Some(policy.open_channels().saturating_sub(given_up).max(1))
+        });
+    }
+
+    /// Another daemon has channels to the same sites, for so long.
+    pub fn share_sites(&mut self, time: Duration) {
+        let until = self.now + time;
+        let sites: Vec<SiteId> = self.policies().map(|(id, _)| id).collect();
+        for id in sites {
+            self.tell(id, Input::Shared(until));
+        }
+        self.run_policy();
+    }
+
+    /// Keeps as many channels as are configured.
+    pub fn keep_all_channels(&mut self) {
+        self.limit_channels(|_| None);
+    }
+
+    fn limit_channels(&mut self, most: impl Fn(&pool::Site) -> Option<usize>) {
+        let limits: Vec<(SiteId, Option<usize>)> = self
+            .policies()
+            .map(|(id, policy)| (id, most(policy)))
+            .collect();
+        for (id, most) in limits {
+            self.tell(id, Input::Limited(most));
+        }
+        self.run_policy();
     }
 
     fn carry_out(&mut self, site: SiteId, action: Action) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pair::{BRISK, Pair, rewritten};
 use crate::support::client::kept_and_framed;
-use crate::support::daemon::{Origin, Run, signal};
+use crate::support::daemon::{Origin, Run};
 use crate::support::{Client, Daemon, FakeSite, Spec, awaited, eventually, site};
 
 /// An address at which nothing has to listen: these sites are never asked.
@@ -233,67 +233,6 @@ fn takes_no_offence_at_a_stale_pid_file() {
         let client = daemon.client("muc");
         client.ask("GET hosts").expect(rewritten("GET hosts", ""));
     }
-}
-
-/// Kills a daemon in the background by the id in its pid file, when a test ends early.
-struct Background {
-    root: PathBuf,
-}
-
-impl Background {
-    fn pid_file(&self) -> PathBuf {
-        self.root.join("tmp/run/liveproxyd.pid")
-    }
-
-    /// The process that runs, or nothing.
-    fn pid(&self) -> Option<u32> {
-        let text = std::fs::read_to_string(self.pid_file()).ok()?;
-        let pid = text.trim().parse().ok()?;
-        self.runs(pid).then_some(pid)
-    }
-
-    /// Whether this id is a living daemon of this root, and not another process that got it.
-    fn runs(&self, pid: u32) -> bool {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let root = self.root.to_string_lossy().into_owned();
-        String::from_utf8_lossy(&line).contains(&root)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(pid) = self.pid() {
-            signal(pid, "KILL");
-        }
-    }
-}
-
-#[test]
-fn returns_from_a_start_in_the_background_when_it_serves() {
-    let fake = FakeSite::start();
-    let run = Daemon::builder().config(&site("muc", &fake, BRISK)).run();
-    let background = Background {
-        root: run.root.path().to_owned(),
-    };
-    assert_eq!(run.code(), 0, "{run:?}");
-    // No waiting here: the sockets accept when the command has returned.
-    let client = Client::connect(run.root.socket("muc"));
-    let pid = background.pid().expect("a pid file that names a process");
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-    let log = std::fs::read_to_string(run.root.file("var/log/livepd.log")).unwrap();
-    assert!(log.contains(" is serving "), "{log}");
-
-    signal(pid, "TERM");
-    eventually("the daemon ends", || !background.runs(pid));
-    assert!(
-        !background.pid_file().exists(),
-        "the pid file is left behind"
-    );
-    assert!(
-        !run.root.socket("muc").exists(),
-        "the socket is left behind"
-    );
-    assert!(client.at_end());
 }
 
 /// All sockets whose paths are printed in these lines.

@@ -5,11 +5,13 @@
 #![allow(dead_code, unused_imports)]
 #![allow(clippy::unwrap_used)]
 
+pub mod background;
 pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod crowd;
 pub mod daemon;
+pub mod load;
 pub mod namespace;
 pub mod patience;
 pub mod root;
@@ -17,10 +19,12 @@ pub mod site;
 pub mod stream;
 pub mod tls;
 
+pub use background::Background;
 pub use client::{Client, Response};
 pub use config::{Spec, site};
 pub use crowd::Crowd;
 pub use daemon::Daemon;
+pub use load::Load;
 pub use namespace::{BlackHole, Namespace};
 pub use patience::{awaited, eventually, stretched};
 pub use root::Root;

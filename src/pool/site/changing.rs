@@ -1,7 +1,7 @@
 //! What happens to a site when it is configured anew, when another daemon is
 //! to take it over, and when it goes.
 
-use super::{Settings, Site};
+use super::{Condition, Settings, Site};
 use crate::ids::QueryId;
 use crate::pool::channel::Channel;
 use crate::pool::{Action, ChannelNo, Errand, Loss, Refusal};
@@ -34,10 +34,29 @@ impl Site {
         self.queue.take_all()
     }
 
+    /// Another daemon has channels to the site too, for a while.
+    pub(super) fn share(&mut self, until: Instant, now: Instant, out: &mut Vec<Action>) {
+        self.shared_until = Some(until);
+        if let Condition::Dead { cause } = &self.condition
+            && self.is_for_want_of_room(cause, now)
+        {
+            self.open_soon(now);
+            self.change(Condition::Starting, now, out);
+        }
+    }
+
+    /// Whether a channel may have ended because another daemon has as many as
+    /// the site accepts.
+    pub(super) fn is_for_want_of_room(&self, loss: &Loss, now: Instant) -> bool {
+        let is_shared = self.shared_until.is_some_and(|until| now < until);
+        is_shared && matches!(loss, Loss::Closed | Loss::Broken(_))
+    }
+
     /// The site is to go.
     pub(super) fn retire_all(&mut self, waits: Option<Refusal>, out: &mut Vec<Action>) {
         self.retiring = true;
         let Some(refusal) = waits else { return };
+        self.no_waits = Some(refusal.clone());
         for query in self.queue.take_waits() {
             out.push(Action::Refuse(query, refusal.clone()));
         }
@@ -53,14 +72,20 @@ impl Site {
     }
 
     /// Where the site is to go and nobody waits, only channels at work are kept.
+    /// And one idle channel for the last callers: where another daemon takes
+    /// over, the site may not accept a further one.
     pub(super) fn clear_out(&mut self, out: &mut Vec<Action>) {
         if !self.retiring || self.queue.len() > 0 {
             return;
         }
+        let may_be_called = self.no_waits.is_some();
+        let kept = self.idle.last().copied().filter(|_| may_be_called);
         for index in 0..self.channels.len() {
             let channel = ChannelNo(index as u8);
             match self.channel(channel) {
                 Channel::Serving(_) => {}
+                _ if Some(channel) == kept => {}
+                Channel::Beating { first: false, .. } if may_be_called && kept.is_none() => {}
                 _ => self.give_up(channel, Loss::NotNeeded, out),
             }
         }
@@ -85,9 +110,9 @@ impl Site {
         self.channels.iter().filter(serves).count()
     }
 
-    /// Whether a site that is to go has finished everything.
+    /// Whether a site that is to go has finished everything. There may be a
+    /// channel that is of no use any more.
     pub fn is_done(&self) -> bool {
-        let closed = |c: &Channel| *c == Channel::Closed;
-        self.retiring && self.queue.len() == 0 && self.channels.iter().all(closed)
+        self.retiring && self.queue.len() == 0 && self.serving() == 0
     }
 }

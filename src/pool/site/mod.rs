@@ -116,8 +116,12 @@ pub struct Site {
     heard: Instant,
     /// No more channels than these, while another daemon takes over.
     most: Option<usize>,
+    /// Until then another daemon's channels may take up all that the site accepts.
+    shared_until: Option<Instant>,
     /// What is under way is finished, and then the site goes.
     retiring: bool,
+    /// What wait queries are told while the site goes, if they are not to wait.
+    no_waits: Option<Refusal>,
 }
 
 impl Site {
@@ -147,7 +151,9 @@ impl Site {
             fickle: false,
             heard: now,
             most: None,
+            shared_until: None,
             retiring: false,
+            no_waits: None,
             settings,
         }
     }
@@ -174,6 +180,7 @@ impl Site {
             Input::Due => self.due(now, out),
             Input::Configured(settings) => self.configure(settings, now, out),
             Input::Limited(most) => self.most = most,
+            Input::Shared(until) => self.share(until, now, out),
             Input::Retired(waits) => self.retire_all(waits, out),
         }
         self.settle(now, out);
@@ -240,6 +247,10 @@ impl Site {
             Kind::Wait(_) if self.opens_on_demand() => Errand::Get,
             Kind::Wait(timeout) => Errand::Wait(timeout),
         };
+        if let (Some(refusal), Errand::Wait(_)) = (&self.no_waits, errand) {
+            out.push(Action::Refuse(query, refusal.clone()));
+            return;
+        }
         if let Condition::Dead { .. } = self.condition {
             let rested = self
                 .last_open
@@ -475,6 +486,10 @@ impl Site {
 
     /// Brings everything to rest that can move now. Called after each input.
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.most.is_some() {
+            // The other daemon needs it more than those who wait here.
+            self.retire_surplus(now, out);
+        }
         self.serve(now, out);
         self.cap.take_if(|(_, until)| *until <= now);
         self.retire_surplus(now, out);

@@ -2,7 +2,7 @@
 
 use super::{CONNECT_TIMEOUT, Condition, SHORT_LIFE, Site};
 use crate::pool::channel::Channel;
-use crate::pool::{Action, ChannelNo, Core, Loss, Refusal};
+use crate::pool::{Action, ChannelNo, Core, Loss, Refusal, State};
 use std::time::{Duration, Instant};
 
 /// Least time between two attempts: xinetd shuts a port for everybody that is
@@ -140,6 +140,10 @@ impl Site {
     }
 
     pub(super) fn attempt_failed(&mut self, loss: Loss, now: Instant, out: &mut Vec<Action>) {
+        if self.is_for_want_of_room(&loss, now) && self.state() != State::Dead {
+            self.open_soon(now);
+            return;
+        }
         self.pause(now);
         // Where all others are at work and silent, this was as good as a probe.
         let silence = self.settings.heartbeat.interval + self.heartbeat_timeout();
@@ -154,7 +158,8 @@ impl Site {
         }
     }
 
-    /// We closed the last channel ourselves, where no further one could be opened.
+    /// The site may take another channel in a moment: one has just been closed
+    /// by us, or is being closed by the daemon that we share it with.
     pub(super) fn open_soon(&mut self, now: Instant) {
         self.next_open = now + NOTICED_AFTER;
     }
@@ -244,7 +249,8 @@ impl Site {
     }
 
     pub(super) fn retire_surplus(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while self.taken() > self.wanted()
+        while !self.retiring
+            && self.taken() > self.wanted()
             && let Some(channel) = self.idle.first().copied()
         {
             self.retire(channel, now, out);

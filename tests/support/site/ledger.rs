@@ -42,6 +42,8 @@ pub struct State {
     pub identity: Identity,
     pub accepted: usize,
     pub max_open: usize,
+    /// Channels beyond these are closed at once.
+    pub most_open: Option<usize>,
     pub open: BTreeMap<usize, OpenChannel>,
     pub events: Vec<Event>,
     pub requests: Vec<Vec<u8>>,
@@ -77,6 +79,10 @@ impl Ledger {
     pub fn opened(&self, stream: &Arc<Stream>) -> Option<usize> {
         let mut state = self.lock();
         if state.stopping {
+            return None;
+        }
+        if state.most_open.is_some_and(|most| state.open.len() >= most) {
+            *state.happened.entry("turned-away").or_default() += 1;
             return None;
         }
         state.accepted += 1;

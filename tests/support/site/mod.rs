@@ -235,6 +235,12 @@ impl FakeSite {
         self.door.stuff();
     }
 
+    /// Takes no more channels than these at a time and closes every further one at once, as xinetd
+    /// does beyond its `instances`; counted as `turned-away`.
+    pub fn accept_at_most(&self, channels: usize) {
+        self.ledger.lock().most_open = Some(channels);
+    }
+
     /// How many connects hang unanswered on [`FakeSite::never_accept`] now.
     pub fn unanswered_connects(&self) -> usize {
         self.door.unanswered()
