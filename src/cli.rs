@@ -48,6 +48,8 @@ pub struct Arguments {
     pub log_file: Option<PathBuf>,
     /// Where the process number stands.
     pub pid_file: Option<PathBuf>,
+    /// Where the daemon itself is asked.
+    pub control_socket: Option<PathBuf>,
     /// Take over from a daemon that runs.
     pub takeover: bool,
     /// Queries that take longer than this are logged.
@@ -118,6 +120,12 @@ fn options() -> Options {
             "pid-file",
             "file with the number of the process, locked",
             "FILE",
+        )
+        .optopt(
+            "",
+            "control-socket",
+            "socket on which liveproxyctl asks the daemon",
+            "PATH",
         )
         .optflag(
             "",
@@ -229,6 +237,7 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
         socket_group: matches.opt_str("socket-group"),
         log_file: path("log-file"),
         pid_file: path("pid-file"),
+        control_socket: path("control-socket"),
         takeover: matches.opt_present("takeover"),
         slow_queries,
         ca_file: path("ca-file"),

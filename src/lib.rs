@@ -38,6 +38,9 @@
 //!             └─► slots, timers
 //! ```
 //!
+//! `liveproxyctl` is a program of its own: [`ctl`] asks the daemon over its
+//! control socket and shares with it only names and places.
+//!
 //! [`proto`] and [`pool`] are pure: no sockets, no clock, no log. That is what
 //! the simulation in `tests/simulation` lives on, and `tests/layering.rs`
 //! keeps it so.
@@ -80,4 +83,5 @@ pub mod process;
 pub mod supervisor;
 pub mod sys;
 
+pub mod ctl;
 pub mod demo;

@@ -53,6 +53,8 @@ pub struct Places {
     pub log_file: PathBuf,
     /// The file with the number of the process.
     pub pid_file: PathBuf,
+    /// The socket on which the daemon itself is asked.
+    pub control_socket: PathBuf,
     /// The Livestatus socket of this OMD site's own core.
     pub local_core: PathBuf,
     /// The certificates that sites are trusted by.
@@ -90,6 +92,7 @@ impl Places {
             },
             log_file: or(&arguments.log_file, usual.log_file)?,
             pid_file: or(&arguments.pid_file, usual.pid_file)?,
+            control_socket: or(&arguments.control_socket, usual.control_socket)?,
             local_core: usual.local_core,
             ca_file: or(&arguments.ca_file, usual.ca_file)?,
         })
@@ -106,6 +109,7 @@ impl Places {
             },
             log_file: root.join("var/log/livepd.log"),
             pid_file: root.join("tmp/run/liveproxyd.pid"),
+            control_socket: root.join("tmp/run/liveproxyd.ctl"),
             local_core: root.join("tmp/run/live"),
             ca_file: root.join("var/ssl/ca-certificates.crt"),
         }
@@ -119,6 +123,7 @@ impl Places {
             // No site is called so: names have no dots.
             pid_file: "/run/liveproxyd/liveproxyd.pid".into(),
             ca_file: of_system(),
+            control_socket: "/run/liveproxyd/liveproxyd.ctl".into(),
             ..Places::of_omd_site(Path::new("/"))
         }
     }

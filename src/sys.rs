@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The words of an error, without the number that Rust adds behind them.
@@ -114,6 +114,71 @@ pub fn group_id(name: &str) -> Option<u32> {
     unsafe {
         let entry = libc::getgrnam(name.as_ptr());
         entry.as_ref().map(|entry| entry.gr_gid)
+    }
+}
+
+/// Columns and lines of the terminal behind a descriptor, if there is one and it knows.
+pub fn terminal_size(terminal: &impl AsRawFd) -> Option<(usize, usize)> {
+    // SAFETY: winsize is plain data, for which zero bytes are a value.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for the call, which fills a winsize; the descriptor lives.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0 && size.ws_row > 0)
+        .then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
+/// A terminal that hands out each key as it is pressed, unseen; Ctrl-C is a key
+/// like others. Dropping this puts it back.
+pub struct KeyMode {
+    terminal: std::fs::File,
+    before: libc::termios,
+}
+
+impl KeyMode {
+    /// Switches the terminal behind this descriptor.
+    pub fn begin(terminal: &impl AsFd) -> io::Result<KeyMode> {
+        let terminal = std::fs::File::from(terminal.as_fd().try_clone_to_owned()?);
+        // SAFETY: termios is plain data, for which zero bytes are a value.
+        let mut before: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is valid for the call, the descriptor is ours.
+        if unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut before) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut keys = before;
+        keys.c_lflag &= !(libc::ICANON | libc::ECHO | libc::ISIG);
+        set_terminal(&terminal, &keys)?;
+        Ok(KeyMode { terminal, before })
+    }
+}
+
+impl Drop for KeyMode {
+    fn drop(&mut self) {
+        // A terminal that has gone away needs no putting back.
+        let _ = set_terminal(&self.terminal, &self.before);
+    }
+}
+
+fn set_terminal(terminal: &impl AsRawFd, mode: &libc::termios) -> io::Result<()> {
+    // SAFETY: `mode` is only read by the call.
+    match unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSADRAIN, mode) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Waits until there is something to read, or the other side is gone; false
+/// when the time is over. A signal ends it early with `Interrupted`.
+pub fn await_input(input: &impl AsRawFd, time: Duration) -> io::Result<bool> {
+    let mut wanted = libc::pollfd {
+        fd: input.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the pointer is to one pollfd, as the count says.
+    match unsafe { libc::poll(&mut wanted, 1, millis) } {
+        -1 => Err(io::Error::last_os_error()),
+        count => Ok(count > 0),
     }
 }
 

@@ -174,6 +174,27 @@ fn the_demonstration_and_the_data_path_do_not_know_each_other() {
     }
 }
 
+/// What it shows comes over the control socket, so that any other client can show it too.
+#[test]
+fn the_control_program_and_the_daemon_do_not_know_each_other() {
+    let inside = [
+        "crate::reactor",
+        "crate::pool",
+        "crate::query",
+        "crate::channel",
+        "crate::client",
+        "crate::report",
+        "mio::",
+        "log::",
+    ];
+    assert_none("ctl", &inside);
+    for module in [
+        "reactor", "pool", "proto", "client", "channel", "query", "config", "life", "main",
+    ] {
+        assert_none(module, &["ctl::"]);
+    }
+}
+
 #[test]
 fn unsafe_has_one_home() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

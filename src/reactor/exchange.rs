@@ -1,8 +1,8 @@
 //! One request and its response on a channel: sending, taking in what the
 //! site answers, and what follows at its end.
 
-use super::Reactor;
 use super::reporting::Greeting;
+use super::{Reactor, SiteEntry};
 use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
 use crate::counters::Counter;
 use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
@@ -51,8 +51,12 @@ impl Reactor {
             return false;
         };
         // A server made with OpenSSL says nothing to one who begins with `GET `.
-        let may_expect_tls =
-            !channel.is_proved && exchange.purpose == Purpose::Heartbeat && stream.is_plain_tcp();
+        // But one that has ever answered expects none.
+        let never_answered = |entry: &SiteEntry| entry.good_address.is_none();
+        let may_expect_tls = !channel.is_proved
+            && exchange.purpose == Purpose::Heartbeat
+            && stream.is_plain_tcp()
+            && self.sites.get(channel.site).is_some_and(never_answered);
         let place = self.scratch.get_mut(..room).unwrap_or_default();
         let next = match stream.read(place) {
             Ok(Arrival::Nothing) => return false,

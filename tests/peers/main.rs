@@ -13,5 +13,6 @@ mod icinga2;
 mod icinga2_checks;
 mod icinga2_queries;
 mod icinga2_site;
+mod promtool;
 mod python_config;
 mod tls;

@@ -125,7 +125,7 @@ impl World {
             self.carry_out(action);
         }
         if let Input::Beaten(channel, _) = input
-            && self.site.state() == State::Dead
+            && matches!(self.site.state(), State::Dead | State::Starting)
         {
             self.channels.insert(channel.0, Channel::Watched);
             self.note("watched");

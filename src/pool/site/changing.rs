@@ -40,6 +40,7 @@ impl Site {
         if let Condition::Dead { cause } = &self.condition
             && self.is_for_want_of_room(cause, now)
         {
+            self.fickle = false;
             self.open_soon(now);
             self.change(Condition::Starting, now, out);
         }
@@ -78,14 +79,15 @@ impl Site {
         if !self.retiring || self.queue.len() > 0 {
             return;
         }
-        let may_be_called = self.no_waits.is_some();
-        let kept = self.idle.last().copied().filter(|_| may_be_called);
+        let beating = |c: &Channel| matches!(c, Channel::Beating { first: false, .. });
+        let beating = self.channels.iter().position(beating);
+        let kept = self.idle.last().map(|channel| channel.index()).or(beating);
+        let kept = kept.filter(|_| self.no_waits.is_some());
         for index in 0..self.channels.len() {
             let channel = ChannelNo(index as u8);
             match self.channel(channel) {
                 Channel::Serving(_) => {}
-                _ if Some(channel) == kept => {}
-                Channel::Beating { first: false, .. } if may_be_called && kept.is_none() => {}
+                _ if Some(index) == kept => {}
                 _ => self.give_up(channel, Loss::NotNeeded, out),
             }
         }

@@ -1,0 +1,15 @@
+//! Tests of `liveproxyctl` against a scripted control socket.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod away;
+mod checks;
+mod fake;
+mod metrics;
+mod orders;
+mod queries;
+mod shows;
+mod tables;
+mod top;
