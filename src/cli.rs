@@ -46,6 +46,8 @@ pub struct Arguments {
     pub socket_group: Option<String>,
     /// Where to log in the background.
     pub log_file: Option<PathBuf>,
+    /// The file that says how everything is.
+    pub state_file: Option<PathBuf>,
     /// Where the process number stands.
     pub pid_file: Option<PathBuf>,
     /// Where the daemon itself is asked.
@@ -113,6 +115,12 @@ fn options() -> Options {
             "",
             "log-file",
             "log of the daemon in the background",
+            "FILE",
+        )
+        .optopt(
+            "",
+            "state-file",
+            "says how every site is, written every 5 seconds",
             "FILE",
         )
         .optopt(
@@ -237,6 +245,7 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
         socket_group: matches.opt_str("socket-group"),
         log_file: path("log-file"),
         pid_file: path("pid-file"),
+        state_file: path("state-file"),
         control_socket: path("control-socket"),
         takeover: matches.opt_present("takeover"),
         slow_queries,

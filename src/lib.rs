@@ -52,7 +52,9 @@ pub mod config;
 pub mod import;
 pub mod life;
 pub mod places;
+pub mod replace;
 pub mod startup;
+pub mod successor;
 
 pub mod reactor;
 

@@ -8,8 +8,10 @@ use crate::logging::{self, Output};
 use crate::places::Places;
 use crate::process::{self, Claim, PidFile, Report};
 use crate::reactor::{Call, MAKE_ROOM, Reactor};
+use crate::replace::replace;
+use crate::successor::{Origin, Successor};
 use crate::supervisor::Supervisor;
-use crate::{startup, sys};
+use crate::{startup, state_file, sys};
 use log::LevelFilter;
 use signal_hook::consts::SIGTERM;
 use std::ffi::OsString;
@@ -33,6 +35,12 @@ const OTHER_STOPS: Duration = Duration::from_secs(10);
 /// done so by then, it will not.
 const ROOM_LASTS: Duration = Duration::from_secs(15);
 
+/// When the state file is written for the first time.
+const FIRST_STATE: Duration = Duration::from_secs(1);
+
+/// How often the state file is written.
+const STATE_EVERY: Duration = Duration::from_secs(5);
+
 /// The daemon that ran before this one.
 #[derive(Debug, Clone, Copy)]
 struct Predecessor(i32);
@@ -54,6 +62,14 @@ struct Life<'a> {
     pid_file: Option<PidFile>,
     /// Until when channels are left to a daemon that takes over.
     room_until: Option<Instant>,
+    /// How to start another one like this.
+    origin: Origin,
+    /// One that was started to take over.
+    successor: Option<Successor>,
+    /// When the state file is to be written next.
+    state_due: Instant,
+    /// It could not be written, and that was said.
+    state_failed: bool,
 }
 
 /// Prints what would be served, or what is wrong with it.
@@ -70,6 +86,7 @@ pub fn check(arguments: &Arguments) -> Result<(), String> {
 
 /// Serves until it is told to stop. The error is one line for a person.
 pub fn serve(arguments: &Arguments) -> Result<(), String> {
+    let origin = Origin::note();
     let places = Places::find(arguments)?;
     let config = read_config(arguments, &places)?;
     if config.sites.is_empty() && !config.errors.is_empty() {
@@ -83,7 +100,7 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             (output, process::daemonize()?)
         }
     };
-    match start(arguments, &places, config, output) {
+    match start(arguments, &places, config, output, origin) {
         Ok(mut life) => {
             life.supervisor.ready();
             report.ready();
@@ -98,6 +115,7 @@ fn start<'a>(
     places: &'a Places,
     config: Config,
     output: Output,
+    origin: Origin,
 ) -> Result<Life<'a>, String> {
     startup::make_places(places)?;
     let (mut pid_file, predecessor) = claim(places, arguments.takeover)?;
@@ -105,10 +123,15 @@ fn start<'a>(
     logging::start(output, level(arguments, &config));
     log_problems(&config, places);
     let sites = config.sites.len();
+    let problems = in_one_line(&config.errors);
     let supervisor = Supervisor::find();
     let reactor = startup::build(config, places, predecessor.map(|other| other.0))
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
+            reactor.note_configured(Ok(()));
+            if !problems.is_empty() {
+                reactor.note_configured(Err(problems));
+            }
             match predecessor {
                 None => reactor.show()?,
                 Some(other) => {
@@ -135,6 +158,11 @@ fn start<'a>(
         supervisor,
         pid_file: Some(pid_file),
         room_until: None,
+        origin,
+        successor: None,
+        // By then it is known how most sites are.
+        state_due: Instant::now() + FIRST_STATE,
+        state_failed: false,
     })
 }
 
@@ -206,7 +234,8 @@ impl Life<'_> {
                 }
                 Call::Reload { .. } => self.reload(),
                 Call::MakeRoom => self.make_room(),
-                Call::WriteState => log::debug!("there is no state file yet"),
+                Call::WriteState => self.write_state(),
+                Call::Restart => self.restart(),
                 Call::Due => self.see_what_is_due(),
                 Call::Finished => {
                     log::info!("stopped");
@@ -217,13 +246,19 @@ impl Life<'_> {
     }
 
     fn due(&self) -> Option<Instant> {
-        let due = [self.room_until, self.supervisor.due()];
+        let state = self.pid_file.as_ref().map(|_| self.state_due);
+        let successor = self.successor.as_ref().map(|successor| successor.due);
+        let due = [self.room_until, self.supervisor.due(), state, successor];
         due.into_iter().flatten().min()
     }
 
     fn see_what_is_due(&mut self) {
         let now = Instant::now();
         self.supervisor.keep_alive(now);
+        if self.state_due <= now {
+            self.write_state();
+        }
+        self.look_after_successor(now);
         if self.room_until.take_if(|until| *until <= now).is_some() {
             log::warn!("no other daemon has taken over: all channels are kept again");
             self.reactor.keep_all_channels();
@@ -235,6 +270,8 @@ impl Life<'_> {
         // Where another one has taken over, the service as a whole does not stop.
         if self.pid_file.as_ref().is_some_and(PidFile::is_in_place) {
             self.supervisor.stopping();
+            // Who counts the sites that are ready must not count ours.
+            let _ = std::fs::remove_file(&self.places.state_file);
         }
         if self.room_until.take().is_some() {
             // Those who come now need channels as well.
@@ -260,8 +297,12 @@ impl Life<'_> {
         }
         self.supervisor.reloading();
         match self.read_again() {
-            Ok(text) => log::info!("configuration read again: {text}"),
+            Ok(text) => {
+                log::info!("configuration read again: {text}");
+                self.reactor.note_configured(Ok(()));
+            }
             Err(problems) => {
+                self.reactor.note_configured(Err(in_one_line(&problems)));
                 for problem in &problems {
                     log::error!("{problem}");
                 }
@@ -269,6 +310,55 @@ impl Life<'_> {
             }
         }
         self.supervisor.ready();
+        self.write_state();
+    }
+
+    /// Writes how everything is. That it cannot be written is said once.
+    fn write_state(&mut self) {
+        self.state_due = Instant::now() + STATE_EVERY;
+        if self.pid_file.is_none() {
+            return;
+        }
+        let text = state_file::render(&self.reactor.report(), &sys::local_time);
+        let file = &self.places.state_file;
+        match replace(file, &text) {
+            Ok(()) => self.state_failed = false,
+            Err(error) if !self.state_failed => {
+                self.state_failed = true;
+                log::warn!("cannot write {}: {}", file.display(), sys::words(&error));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Starts a process that is to take over.
+    fn restart(&mut self) {
+        if self.pid_file.is_none() || self.successor.is_some() {
+            return;
+        }
+        if self.arguments.foreground && !self.supervisor.is_there() {
+            log::error!(
+                "not restarted: it runs in the foreground, where nobody would look after a new process"
+            );
+            return;
+        }
+        match self.origin.follow(self.arguments.foreground) {
+            Ok(successor) => {
+                log::info!("a new process was started, to take over");
+                self.successor = Some(successor);
+            }
+            Err(text) => log::error!("not restarted: {text}"),
+        }
+    }
+
+    fn look_after_successor(&mut self, now: Instant) {
+        let ended = self.successor.as_mut().and_then(|one| one.ended(now));
+        if let Some(result) = ended {
+            self.successor = None;
+            if let Err(text) = result {
+                log::error!("not restarted: the new process has failed: {text}");
+            }
+        }
     }
 
     /// Reads the configuration and puts it into effect, if all of it is good.
@@ -288,6 +378,11 @@ impl Life<'_> {
         log::set_max_level(level);
         Ok(changes.to_string())
     }
+}
+
+fn in_one_line(problems: &[Problem]) -> String {
+    let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    texts.join("; ")
 }
 
 fn loop_failed(error: &io::Error) -> String {

@@ -36,8 +36,12 @@ impl Sockets {
     /// Listens for `site`, at a name that nobody knows yet. The error is one
     /// line for a person.
     pub fn prepare(&self, site: &str) -> Result<Listener, String> {
-        let path = self.folder.join(site);
-        Listener::prepare(&path, self.access, self.predecessor).map_err(|error| {
+        self.prepare_at(&self.folder.join(site))
+    }
+
+    /// The same for a socket at any place.
+    pub fn prepare_at(&self, path: &Path) -> Result<Listener, String> {
+        Listener::prepare(path, self.access, self.predecessor).map_err(|error| {
             format!(
                 "cannot listen on {}: {}",
                 path.display(),

@@ -51,6 +51,8 @@ pub struct Places {
     pub access: Access,
     /// The log of a daemon in the background.
     pub log_file: PathBuf,
+    /// The file that says how everything is.
+    pub state_file: PathBuf,
     /// The file with the number of the process.
     pub pid_file: PathBuf,
     /// The socket on which the daemon itself is asked.
@@ -91,6 +93,7 @@ impl Places {
                 group,
             },
             log_file: or(&arguments.log_file, usual.log_file)?,
+            state_file: or(&arguments.state_file, usual.state_file)?,
             pid_file: or(&arguments.pid_file, usual.pid_file)?,
             control_socket: or(&arguments.control_socket, usual.control_socket)?,
             local_core: usual.local_core,
@@ -108,6 +111,7 @@ impl Places {
                 group: None,
             },
             log_file: root.join("var/log/livepd.log"),
+            state_file: root.join("var/log/liveproxyd.state"),
             pid_file: root.join("tmp/run/liveproxyd.pid"),
             control_socket: root.join("tmp/run/liveproxyd.ctl"),
             local_core: root.join("tmp/run/live"),
@@ -120,6 +124,7 @@ impl Places {
             config: ConfigPlace::Folder("/etc/liveproxyd".into()),
             socket_dir: "/run/liveproxyd".into(),
             log_file: "/var/log/liveproxyd/livepd.log".into(),
+            state_file: "/var/log/liveproxyd/liveproxyd.state".into(),
             // No site is called so: names have no dots.
             pid_file: "/run/liveproxyd/liveproxyd.pid".into(),
             ca_file: of_system(),

@@ -88,9 +88,11 @@ pub fn build(
         predecessor,
     };
     sockets.sweep();
-    let mut reactor = Reactor::new(sockets)
+    let mut reactor = Reactor::new(sockets.clone())
         .map_err(|error| format!("cannot make the event loop: {}", sys::words(&error)))?;
     reactor.hide();
+    // First: who finds out on it that there is another daemon has done nothing yet.
+    reactor.add_console(sockets.prepare_at(&places.control_socket)?);
     reactor.configure(config)?;
     Ok(reactor)
 }

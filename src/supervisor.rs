@@ -21,6 +21,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+    }
+
     /// The daemon serves, and this process is the one to watch.
     pub fn ready(&self) {
         tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);

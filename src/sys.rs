@@ -202,6 +202,14 @@ pub fn local_time_stamp(since_epoch: Duration) -> String {
     )
 }
 
+/// `2026-11-20 17:52:24`, the local time of a point in time since 1970.
+pub fn local_time(since_epoch: f64) -> String {
+    let time = Duration::try_from_secs_f64(since_epoch).unwrap_or_default();
+    let mut stamp = local_time_stamp(time);
+    stamp.truncate(stamp.find(',').unwrap_or(stamp.len()));
+    stamp
+}
+
 /// The time of day, for [`local_time_stamp`].
 pub fn since_epoch() -> Duration {
     UNIX_EPOCH.elapsed().unwrap_or_default()

@@ -3,6 +3,7 @@
 
 use super::column::clean;
 use super::shown;
+use std::fmt;
 
 /// Something that the daemon is told to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,20 @@ pub enum Order {
     Shutdown,
     /// Write the state file now.
     WriteState,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::DisableSite { site, reason } => write!(f, "disable site {site}: {reason}"),
+            Order::EnableSite(site) => write!(f, "enable site {site}"),
+            Order::ReconnectSite(site) => write!(f, "reconnect site {site}"),
+            Order::Reload => f.write_str("reload"),
+            Order::Restart => f.write_str("restart"),
+            Order::Shutdown => f.write_str("shut down"),
+            Order::WriteState => f.write_str("write the state file"),
+        }
+    }
 }
 
 /// An order's form and meaning.

@@ -6,9 +6,9 @@ use super::connect::Door;
 use super::show::STATES;
 use super::{Failure, print};
 use crate::counters::{CLASSES, COUNTERS, Counter, Declared};
+use crate::replace::replace;
 use crate::sys;
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 /// A column that is a value at this moment.
@@ -144,11 +144,7 @@ fn deliver(text: &str, file: Option<&Path>) -> Result<(), Failure> {
     let Some(file) = file else {
         return print(text);
     };
-    // The collector reads only files *.prom: not this one.
-    let aside = file.with_extension(format!("{}.tmp", std::process::id()));
-    let written = fs::write(&aside, text).and_then(|()| fs::rename(&aside, file));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&aside);
+    replace(file, text).map_err(|error| {
         Failure::Failed(format!(
             "cannot write {}: {}",
             file.display(),

@@ -7,10 +7,10 @@ use super::{Here, report};
 use crate::cli::Arguments;
 use crate::config::{Problem, Source, files};
 use crate::places::{ConfigPlace, Places};
+use crate::replace::replace_for_good;
 use crate::sys;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The file's name where the places name a folder.
@@ -113,35 +113,9 @@ fn save(target: &Path, plan: &Plan, existing: Option<&Existing>) -> Result<Outco
         }
         _ => (target.to_path_buf(), Outcome::Written),
     };
-    write_whole(&path, &text).map_err(|error| {
+    replace_for_good(&path, &text).map_err(|error| {
         let (path, words) = (path.display(), sys::words(&error));
         format!("cannot write {path}: {words}")
     })?;
     Ok(outcome)
-}
-
-/// Writes aside and renames: a daemon that reads meanwhile sees the old file or the new one.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    // Hidden, and without .mk behind it: no daemon reads this one.
-    let mut aside = OsString::from(".");
-    aside.push(name);
-    aside.push(format!(".{}", std::process::id()));
-    let aside = path.with_file_name(aside);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&aside)?;
-    let written = (|| {
-        if let Ok(old) = fs::metadata(path) {
-            file.set_permissions(old.permissions())?;
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    written
 }

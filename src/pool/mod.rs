@@ -57,6 +57,8 @@ pub enum Input {
     Due,
     /// The settings have changed.
     Configured(Settings),
+    /// All channels are to be opened anew.
+    Renewed,
     /// No more channels than these are to be kept for now.
     Limited(Option<usize>),
     /// Until then another daemon has channels to the site too. That the site

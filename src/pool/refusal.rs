@@ -45,6 +45,8 @@ pub enum Refusal {
     NotLivestatus(String),
     /// What the site sent cannot be passed on and the query may not be repeated.
     Unusable(Loss),
+    /// The site is disabled, for this reason if one was given.
+    Disabled(String),
     /// The site is no longer served; the sentence says why.
     Ended(&'static str),
     /// A command was written, and the channel ended before its barrier was answered.
@@ -114,6 +116,8 @@ impl Refusal {
                 format!("Site {site} answered something that is not Livestatus: \"{bytes}\"")
             }
             Refusal::Unusable(loss) => format!("Site {site}: response not usable: {loss}"),
+            Refusal::Disabled(reason) if reason.is_empty() => format!("Site {site} is disabled"),
+            Refusal::Disabled(reason) => format!("Site {site} is disabled: {reason}"),
             Refusal::Ended(why) => format!("Site {site} is no longer served: {why}"),
             Refusal::MayHaveBeenDelivered(loss) => {
                 format!("Site {site}: channel lost before the command was confirmed: {loss}")

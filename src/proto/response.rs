@@ -271,6 +271,20 @@ pub fn own(code: u16, text: &str, fixed16: bool) -> Vec<u8> {
     }
 }
 
+/// An answer of ours with a body of several lines: framed for a client that
+/// asked for it; an error without a frame as in [`own`].
+pub fn of_own_site(code: u16, body: Vec<u8>, fixed16: bool) -> Vec<u8> {
+    if fixed16 {
+        let mut bytes = format!("{code:03} {:>11}\n", body.len()).into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes
+    } else if code == 200 {
+        body
+    } else {
+        own(code, String::from_utf8_lossy(&body).trim_end(), false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

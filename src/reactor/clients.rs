@@ -152,11 +152,20 @@ impl Reactor {
         let Some(entry) = self.sites.get(site) else {
             return;
         };
+        if matches!(entry.service, Service::Console) && !client.turned_away {
+            client.requests += 1;
+            return self.ask_console(id, &request);
+        }
         // A command takes up no place: its client is mostly gone by now.
         let is_too_many = client.turned_away && kind != Kind::Command;
+        let disabled = entry.disabled.as_ref();
         let refusal = match (&entry.service, is_too_many) {
             (_, true) => Some(format!("Too many clients of site {}", entry.name)),
             (Service::Unusable(why), _) => Some(why.clone()),
+            (Service::Console, _) => None,
+            (Service::Pooled(_), false) if disabled.is_some() => {
+                disabled.map(|disabled| disabled.refusal().text(&entry.name))
+            }
             (Service::Pooled(_), false) if !self.requests.take(request.bytes.len()) => {
                 Some(NO_MEMORY.into())
             }
@@ -220,7 +229,7 @@ impl Reactor {
     }
 
     /// Gives a client bytes of our own; without `keep_alive` they are its last.
-    fn answer_bytes(&mut self, id: ClientId, keep_alive: bool, bytes: Vec<u8>) {
+    pub(super) fn answer_bytes(&mut self, id: ClientId, keep_alive: bool, bytes: Vec<u8>) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };

@@ -10,6 +10,7 @@ mod connect;
 mod door;
 mod exchange;
 mod leaving;
+mod orders;
 mod policy;
 mod reload;
 mod reporting;
@@ -106,6 +107,8 @@ pub enum Call {
     },
     /// Write the state file.
     WriteState,
+    /// Hand over to a new process.
+    Restart,
     /// Give up half of all idle channels for a while.
     MakeRoom,
     /// The time that [`Reactor::run`] was given has come.
@@ -176,6 +179,11 @@ pub struct Reactor {
     standstill: Standstill,
     /// When it was made.
     started: Instant,
+    /// When the configuration was last taken in, in seconds since 1970.
+    configured: f64,
+    /// When it was last found to be wrong, and how, unless that is over.
+    tried: f64,
+    config_error: Option<String>,
     /// Everything is being finished.
     stopping: bool,
 }
@@ -224,6 +232,9 @@ impl Reactor {
             now: Instant::now(),
             standstill: Standstill::default(),
             started: Instant::now(),
+            configured: 0.0,
+            tried: 0.0,
+            config_error: None,
             stopping: false,
         })
     }
@@ -403,18 +414,15 @@ impl Reactor {
     }
 
     fn take_signals(&mut self) {
-        for signal in self.signals.pending() {
-            let call = match signal {
-                SIGTERM | SIGINT => Call::Stop,
-                SIGHUP => Call::Reload { terminal: true },
-                SIGUSR1 => Call::Reload { terminal: false },
-                SIGUSR2 => Call::WriteState,
-                MAKE_ROOM => Call::MakeRoom,
-                _ => continue,
-            };
-            // Asked for twice is asked for once, but two signals to stop mean "now".
-            if call == Call::Stop || !self.calls.contains(&call) {
-                self.calls.push_back(call);
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in pending {
+            match signal {
+                SIGTERM | SIGINT => self.call(Call::Stop),
+                SIGHUP => self.call(Call::Reload { terminal: true }),
+                SIGUSR1 => self.call(Call::Reload { terminal: false }),
+                SIGUSR2 => self.call(Call::WriteState),
+                MAKE_ROOM => self.call(Call::MakeRoom),
+                _ => {}
             }
         }
     }

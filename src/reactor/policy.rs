@@ -72,8 +72,11 @@ impl Reactor {
 
     fn limit_channels(&mut self, most: impl Fn(&pool::Site) -> Option<usize>) {
         let limits: Vec<(SiteId, Option<usize>)> = self
-            .policies()
-            .map(|(id, policy)| (id, most(policy)))
+            .sites
+            .iter_mut()
+            // What is disabled has none in any case.
+            .filter(|(_, entry)| entry.disabled.is_none())
+            .filter_map(|(id, entry)| Some((id, most(entry.policy()?))))
             .collect();
         for (id, most) in limits {
             self.tell(id, Input::Limited(most));
@@ -168,7 +171,7 @@ impl Reactor {
         }
     }
 
-    fn refuse(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
         let Some(query) = self.queries.get(id) else {
             return;
         };

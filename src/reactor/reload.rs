@@ -69,7 +69,7 @@ impl Reactor {
         let wanted: Vec<Wanted> = served.chain(refused).collect();
         let mut present: HashMap<String, SiteId> = HashMap::new();
         for (id, entry) in self.sites.iter() {
-            if entry.leaving.is_none() {
+            if entry.leaving.is_none() && !matches!(entry.service, Service::Console) {
                 present.insert(entry.name.clone(), id);
             }
         }
@@ -137,7 +137,7 @@ impl Reactor {
     }
 
     /// Asks for the events of a new listener.
-    fn listen_at(&mut self, id: SiteId) {
+    pub(super) fn listen_at(&mut self, id: SiteId) {
         let entry = self.sites.get_mut(id);
         if let Some(listener) = entry.and_then(|entry| entry.listener.as_mut()) {
             let token = Who::Listener(id).token();
@@ -264,6 +264,7 @@ impl Reactor {
                 self.tell(new, Input::Moved(id, kind, since));
             }
         }
+        self.stay_disabled(old, new);
         self.leave(old, Farewell::Moved);
     }
 }

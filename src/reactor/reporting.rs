@@ -59,6 +59,11 @@ pub(super) struct History {
 }
 
 impl History {
+    /// Its channels are begun anew.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.last_reset = now;
+    }
+
     pub(super) fn new(now: Instant) -> History {
         History {
             last_reset: now,
@@ -69,6 +74,15 @@ impl History {
 }
 
 impl Reactor {
+    /// Notes how the configuration was taken in; an error is one line for a person.
+    pub fn note_configured(&mut self, result: Result<(), String>) {
+        let now = sys::since_epoch().as_secs_f64();
+        match result {
+            Ok(()) => (self.configured, self.config_error) = (now, None),
+            Err(text) => (self.tried, self.config_error) = (now, Some(text)),
+        }
+    }
+
     /// One more.
     pub(super) fn count(&mut self, site: SiteId, counter: Counter) {
         if let Some(entry) = self.sites.get_mut(site) {
@@ -205,10 +219,12 @@ impl Reactor {
             daemon: DaemonReport {
                 pid: std::process::id(),
                 started: clock.at(self.started),
+                configured: self.configured,
+                config_error: self.config_error.clone().unwrap_or_default(),
+                config_error_since: self.config_error.as_ref().map_or(0.0, |_| self.tried),
                 request_memory: self.requests.taken(),
                 response_memory: self.responses.taken(),
                 response_memory_limit: self.responses.limit(),
-                ..DaemonReport::default()
             },
             sites,
             channels,
@@ -334,6 +350,7 @@ impl SiteEntry {
         };
         match &self.service {
             Service::Unusable(why) => report.reason.clone_from(why),
+            Service::Console => {}
             Service::Pooled(pooled) => {
                 let Vitals {
                     state,
@@ -368,6 +385,11 @@ impl SiteEntry {
                 report.next_heartbeat = clock.until(next_beat);
                 report.heartbeat_out = beating.map(|since| -clock.until(since));
             }
+        }
+        if let Some(disabled) = &self.disabled {
+            report.state = "disabled";
+            report.reason.clone_from(&disabled.reason);
+            report.since = clock.at(disabled.since);
         }
         report
     }

@@ -1,6 +1,7 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
 use super::leaving::Leaving;
+use super::orders::Disabled;
 use super::reporting::{Greeting, History};
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
@@ -13,8 +14,12 @@ use crate::timers::{self, Armed};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Clients of a site that is not served; each is there for one sentence.
-const CLIENTS_OF_UNUSABLE: usize = 100;
+/// Clients of a site that is not served, each of which is there for one
+/// sentence, and of the daemon itself.
+const CLIENTS_OF_OTHERS: usize = 100;
+
+/// What stands for a name where the daemon itself is asked. No site is called so.
+pub(super) const CONSOLE: &str = "(control)";
 
 /// What stands behind a site's socket.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub enum Service {
     Pooled(Box<Pooled>),
     /// Nothing: what is configured for it cannot be used. The text says why.
     Unusable(String),
+    /// The daemon itself.
+    Console,
 }
 
 /// A site as it is to be.
@@ -32,6 +39,8 @@ pub(super) enum Wanted {
     Served(Box<SiteConfig>),
     /// By this name, and whoever asks is told this.
     Unusable(String, String),
+    /// The daemon's own socket.
+    Console,
 }
 
 impl Wanted {
@@ -39,6 +48,7 @@ impl Wanted {
         match self {
             Wanted::Served(config) => &config.name,
             Wanted::Unusable(name, _) => name,
+            Wanted::Console => CONSOLE,
         }
     }
 }
@@ -82,6 +92,8 @@ pub struct SiteEntry {
     pub(super) service: Service,
     /// Its socket; one that has moved to another address has left it behind.
     pub(super) listener: Option<Listener>,
+    /// Set while it is not to be used.
+    pub(super) disabled: Option<Disabled>,
     /// Set when it is to go.
     pub(super) leaving: Option<Leaving>,
     /// Its channels by number.
@@ -120,14 +132,24 @@ impl SiteEntry {
     /// Whether it is one of those that people ask for: one that has moved to
     /// another address has a successor of the same name.
     pub(super) fn is_shown(&self) -> bool {
-        !self.leaving.as_ref().is_some_and(Leaving::is_moved)
+        let has_moved = self.leaving.as_ref().is_some_and(Leaving::is_moved);
+        !has_moved && !matches!(self.service, Service::Console)
+    }
+
+    /// The name of its state.
+    pub(super) fn state_name(&self) -> &'static str {
+        match (&self.service, &self.disabled) {
+            (_, Some(_)) => "disabled",
+            (Service::Pooled(pooled), None) => pooled.policy.state().name(),
+            (Service::Unusable(_) | Service::Console, None) => "refused",
+        }
     }
 
     /// How many clients it may have.
     pub(super) fn most_clients(&self) -> usize {
         match &self.service {
             Service::Pooled(pooled) => pooled.config.max_clients,
-            Service::Unusable(_) => CLIENTS_OF_UNUSABLE,
+            Service::Unusable(_) | Service::Console => CLIENTS_OF_OTHERS,
         }
     }
 
@@ -140,7 +162,7 @@ impl SiteEntry {
     pub(super) fn policy(&mut self) -> Option<&mut pool::Site> {
         match &mut self.service {
             Service::Pooled(pooled) => Some(&mut pooled.policy),
-            Service::Unusable(_) => None,
+            Service::Unusable(_) | Service::Console => None,
         }
     }
 
@@ -151,7 +173,7 @@ impl SiteEntry {
                 let config = &pooled.config;
                 config.channels_from_site.then_some(config.channels)
             }
-            Service::Unusable(_) => None,
+            Service::Unusable(_) | Service::Console => None,
         }
     }
 
@@ -159,7 +181,7 @@ impl SiteEntry {
     pub(super) fn address(&self) -> Option<&Address> {
         match &self.service {
             Service::Pooled(pooled) => Some(&pooled.config.address),
-            Service::Unusable(_) => None,
+            Service::Unusable(_) | Service::Console => None,
         }
     }
 }
@@ -186,11 +208,13 @@ impl Reactor {
                 (name, service, channels)
             }
             Wanted::Unusable(name, why) => (name, Service::Unusable(why), 0),
+            Wanted::Console => (CONSOLE.into(), Service::Console, 0),
         };
         let id = self.sites.insert(SiteEntry {
             name,
             service,
             listener: Some(listener),
+            disabled: None,
             leaving: None,
             channels: vec![None; channels],
             memory: Share::default(),

@@ -53,8 +53,8 @@ pub struct World {
     /// The least that queries have ever been configured to wait.
     least_patience: Duration,
     most: Option<usize>,
-    /// It is just being told that another daemon shares the site.
-    shared: bool,
+    /// It is just being told of something by which it starts anew.
+    anew: bool,
     retired: bool,
     loud: bool,
     /// How often something interesting was reached, so that the walk cannot be idle unnoticed.
@@ -101,7 +101,7 @@ impl World {
             probe: settings.channels,
             least_patience: settings.channel_timeout,
             most: None,
-            shared: false,
+            anew: false,
             retired: false,
             settings,
             loud,
@@ -202,7 +202,7 @@ impl World {
             Action::Tell(change) => {
                 assert_ne!(change.from, change.to, "told of no change");
                 match change.to {
-                    State::Starting => assert!(self.shared, "nothing starts twice"),
+                    State::Starting => assert!(self.anew, "nothing starts twice"),
                     State::Ready => self.note("ready"),
                     State::Busy => self.note("busy"),
                     State::Dead => self.note("dead"),
@@ -319,6 +319,7 @@ impl World {
                 assert_eq!(owed.kind, Kind::Command);
                 self.note("unknown");
             }
+            Refusal::Disabled(_) => panic!("the policy does not know of that"),
             Refusal::Ended(_) => {
                 assert!(matches!(owed.kind, Kind::Wait(_)) && self.retired);
                 self.note("a wait ended");
@@ -352,13 +353,18 @@ impl World {
             assert!(self.retired && self.channels.len() <= 1 && self.owed.is_empty());
             return;
         }
-        let deadline = self.site.deadline().expect("it would sleep for ever");
+        // Where it may have no channel there may be nothing to do.
+        let is_disabled = self.most == Some(0);
+        let Some(deadline) = self.site.deadline() else {
+            assert!(is_disabled, "it would sleep for ever");
+            return;
+        };
         if *input == Input::Due {
             assert!(deadline > self.now, "the loop would spin");
         }
-        if self.site.state() == State::Dead {
+        if self.site.state() == State::Dead && !is_disabled {
             let coming = !self.channels.is_empty();
-            let next = self.site.deadline().expect("a dead site is tried again");
+            let next = deadline;
             let limit = Duration::from_secs(60).max(self.settings.connect_retry);
             assert!(coming || next <= self.now + limit, "given up");
         }
@@ -370,7 +376,7 @@ impl World {
             let most = self
                 .random
                 .chance(50)
-                .then(|| 1 + self.random.below(6) as usize);
+                .then(|| self.random.below(6) as usize);
             self.most = most;
             self.note("limited");
             return self.hand_in(Input::Limited(most));
@@ -378,9 +384,16 @@ impl World {
         if self.random.below(4) == 0 {
             let time = Duration::from_millis(self.random.below(10_000));
             self.note("shared");
-            self.shared = true;
+            self.anew = true;
             self.hand_in(Input::Shared(self.now + time));
-            self.shared = false;
+            self.anew = false;
+            return;
+        }
+        if self.random.below(4) == 0 {
+            self.note("renewed");
+            self.anew = true;
+            self.hand_in(Input::Renewed);
+            self.anew = false;
             return;
         }
         let other = World::new(self.random.below(u64::MAX), false).settings;

@@ -28,6 +28,37 @@ impl Site {
         self.settings = settings;
     }
 
+    /// All channels are opened anew: those that are free at once, the others
+    /// when they have done. What went wrong before is forgotten.
+    pub(super) fn renew(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for index in 0..self.channels.len() {
+            let channel = ChannelNo(index as u8);
+            match self.channel(channel) {
+                Channel::Serving(_) => self.stale.push(channel),
+                _ => self.give_up(channel, Loss::NotNeeded, out),
+            }
+        }
+        self.health.recovered();
+        self.doubt = None;
+        self.cap = None;
+        self.stunted = false;
+        self.fickle = false;
+        self.open_soon(now);
+        if self.is_well() && self.open_channels() == 0 && !self.opens_on_demand() {
+            self.change(Condition::Starting, now, out);
+        }
+    }
+
+    pub(super) fn close_stale(&mut self, out: &mut Vec<Action>) {
+        let stale = std::mem::take(&mut self.stale);
+        for channel in stale {
+            match self.channel(channel) {
+                Channel::Serving(_) => self.stale.push(channel),
+                _ => self.give_up(channel, Loss::NotNeeded, out),
+            }
+        }
+    }
+
     /// Takes those out who wait for a channel, to be given to another site;
     /// with the time since when each waits.
     pub fn hand_over(&mut self) -> Vec<(QueryId, Instant)> {
@@ -50,7 +81,7 @@ impl Site {
     /// the site accepts.
     pub(super) fn is_for_want_of_room(&self, loss: &Loss, now: Instant) -> bool {
         let is_shared = self.shared_until.is_some_and(|until| now < until);
-        is_shared && matches!(loss, Loss::Closed | Loss::Broken(_))
+        is_shared && matches!(loss, Loss::Closed | Loss::ClosedUnheard | Loss::Broken(_))
     }
 
     /// The site is to go.

@@ -114,7 +114,9 @@ pub struct Site {
     fickle: bool,
     /// When the last byte came from the site, on any channel.
     heard: Instant,
-    /// No more channels than these, while another daemon takes over.
+    /// Channels at work that go when they have done.
+    stale: Vec<ChannelNo>,
+    /// No more channels than these, while another daemon takes over or the site is disabled.
     most: Option<usize>,
     /// Until then another daemon's channels may take up all that the site accepts.
     shared_until: Option<Instant>,
@@ -150,6 +152,7 @@ impl Site {
             unsettled: false,
             fickle: false,
             heard: now,
+            stale: Vec::new(),
             most: None,
             shared_until: None,
             retiring: false,
@@ -180,6 +183,7 @@ impl Site {
             Input::Due => self.due(now, out),
             Input::Configured(settings) => self.configure(settings, now, out),
             Input::Limited(most) => self.most = most,
+            Input::Renewed => self.renew(now, out),
             Input::Shared(until) => self.share(until, now, out),
             Input::Retired(waits) => self.retire_all(waits, out),
         }
@@ -486,6 +490,7 @@ impl Site {
 
     /// Brings everything to rest that can move now. Called after each input.
     fn settle(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.close_stale(out);
         if self.most.is_some() {
             // The other daemon needs it more than those who wait here.
             self.retire_surplus(now, out);

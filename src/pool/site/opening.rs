@@ -270,6 +270,7 @@ impl Site {
 
     fn open(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
         let until = now + CONNECT_TIMEOUT;
+        self.stale.retain(|stale| *stale != channel);
         self.set(channel, Channel::Opening { until });
         self.last_open = Some(now);
         self.tried = true;

@@ -1,0 +1,199 @@
+//! The daemon's own socket: queries about everything, and orders. Its clients
+//! are clients like any others; only who answers them differs.
+
+use super::Call;
+use super::Reactor;
+use super::site::{Service, Wanted};
+use crate::client::Failure;
+use crate::console::{self, Order};
+use crate::ids::{ClientId, SiteId};
+use crate::listen::Listener;
+use crate::pool::{Input, Refusal};
+use crate::proto::request::{Kind, Request};
+use crate::proto::response;
+use crate::report::Event;
+use crate::sys;
+use std::time::Instant;
+
+/// The user who may always give orders.
+const ROOT: u32 = 0;
+
+/// The code for one who may not give orders, or gave one that cannot be understood.
+const FORBIDDEN: u16 = 403;
+const NOT_UNDERSTOOD: u16 = 400;
+
+/// A site that is not to be used for now.
+#[derive(Debug, Clone)]
+pub(super) struct Disabled {
+    /// Why, in the words of who disabled it.
+    pub(super) reason: String,
+    /// Since when.
+    pub(super) since: Instant,
+}
+
+impl Disabled {
+    pub(super) fn refusal(&self) -> Refusal {
+        Refusal::Disabled(self.reason.clone())
+    }
+}
+
+impl Reactor {
+    /// Answers on the daemon's own socket, which `listener` is.
+    pub fn add_console(&mut self, listener: Listener) {
+        if let Some(id) = self.add_site(Wanted::Console, listener) {
+            self.listen_at(id);
+        }
+    }
+
+    /// A request on the daemon's own socket.
+    pub(super) fn ask_console(&mut self, id: ClientId, request: &Request) {
+        if request.kind == Kind::Command {
+            return self.take_order(id, &request.bytes);
+        }
+        let answer = console::answer(&request.bytes, &self.report(), &self.events);
+        let style = request.style;
+        let bytes = response::of_own_site(answer.code, answer.body, style.fixed16);
+        // Without a header only the close tells where an error ends.
+        let stays = style.keep_alive && (style.fixed16 || answer.code == 200);
+        self.answer_bytes(id, stays, bytes);
+    }
+
+    fn take_order(&mut self, id: ClientId, line: &[u8]) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        client.rest(self.now);
+        let uid = client.stream.peer().map(|peer| peer.uid);
+        let result = match (uid, console::order(line)) {
+            (Some(uid), Ok(order)) if uid == ROOT || uid == sys::own_uid() => {
+                log::info!("ordered by user {uid}: {order}");
+                self.obey(order).map_err(|text| (NOT_UNDERSTOOD, text))
+            }
+            (_, Ok(order)) => {
+                let who = uid.map_or("somebody".into(), |uid| format!("user {uid}"));
+                log::warn!("refused to {who}: {order}");
+                let text = "Only the daemon's own user and root may give orders";
+                Err((FORBIDDEN, text.into()))
+            }
+            (_, Err(text)) => Err((NOT_UNDERSTOOD, text)),
+        };
+        if let Err((code, text)) = result
+            && let Some(client) = self.clients.get_mut(id)
+        {
+            let told = response::own(code, &text, false);
+            client.add_failure(Failure::new(told, text));
+        }
+    }
+
+    /// Does what it was ordered to. The error is a sentence for who ordered it.
+    fn obey(&mut self, order: Order) -> Result<(), String> {
+        match order {
+            Order::DisableSite { site, reason } => {
+                let id = self.site_to_order(&site)?;
+                self.disable(id, reason);
+            }
+            Order::EnableSite(site) => {
+                let id = self.site_to_order(&site)?;
+                self.enable(id)?;
+            }
+            Order::ReconnectSite(site) => {
+                let id = self.site_to_order(&site)?;
+                self.tell(id, Input::Renewed);
+                if let Some(entry) = self.sites.get_mut(id) {
+                    entry.history.reset(self.now);
+                }
+                self.run_policy();
+            }
+            Order::Reload => self.call(Call::Reload { terminal: false }),
+            Order::Restart => self.call(Call::Restart),
+            Order::Shutdown => self.call(Call::Stop),
+            Order::WriteState => self.call(Call::WriteState),
+        }
+        Ok(())
+    }
+
+    fn site_to_order(&self, name: &str) -> Result<SiteId, String> {
+        let served = self.sites.iter().find(|(_, entry)| {
+            entry.name == name && entry.is_shown() && matches!(entry.service, Service::Pooled(_))
+        });
+        let (id, _) = served.ok_or_else(|| format!("There is no site '{name}'"))?;
+        Ok(id)
+    }
+
+    /// The site gets no channels, and its queries are refused with the reason.
+    /// What is under way is finished.
+    fn disable(&mut self, id: SiteId, reason: String) {
+        let now = self.now;
+        let Some(entry) = self.sites.get_mut(id) else {
+            return;
+        };
+        let was = entry.disabled.replace(Disabled { reason, since: now });
+        let waiting = entry.policy().map(|policy| policy.hand_over());
+        self.tell(id, Input::Limited(Some(0)));
+        self.run_policy();
+        let refusal = self.sites.get(id).and_then(|entry| entry.disabled.clone());
+        if let Some(disabled) = refusal {
+            for (query, _) in waiting.into_iter().flatten() {
+                self.refuse(id, query, &disabled.refusal());
+            }
+            if was.is_none() {
+                self.remember_order(id, "disabled", &disabled.reason);
+            }
+        }
+    }
+
+    fn enable(&mut self, id: SiteId) -> Result<(), String> {
+        let entry = self.sites.get_mut(id);
+        let Some((entry, disabled)) =
+            entry.and_then(|entry| entry.disabled.take().map(|disabled| (entry, disabled)))
+        else {
+            return Err(format!("Site '{}' is not disabled", self.site_name(id)));
+        };
+        entry.history.reset(self.now);
+        let lasted = self.now.saturating_duration_since(disabled.since);
+        let (site, state) = (entry.name.clone(), entry.state_name());
+        self.remember(Event {
+            site,
+            from: "disabled",
+            to: state,
+            lasted,
+            ..Event::default()
+        });
+        self.tell(id, Input::Limited(None));
+        self.tell(id, Input::Renewed);
+        self.run_policy();
+        Ok(())
+    }
+
+    fn remember_order(&mut self, id: SiteId, to: &'static str, reason: &str) {
+        let Some(entry) = self.sites.get(id) else {
+            return;
+        };
+        let (site, from) = (entry.name.clone(), entry.state_name());
+        let cause = reason.to_string();
+        self.remember(Event {
+            site,
+            from,
+            to,
+            cause,
+            ..Event::default()
+        });
+    }
+
+    /// A site that has moved stays disabled.
+    pub(super) fn stay_disabled(&mut self, old: SiteId, new: SiteId) {
+        let disabled = self.sites.get_mut(old).and_then(|e| e.disabled.take());
+        if let (Some(disabled), Some(entry)) = (disabled, self.sites.get_mut(new)) {
+            entry.disabled = Some(disabled);
+            self.tell(new, Input::Limited(Some(0)));
+        }
+    }
+
+    /// Asks something of the daemon as a whole.
+    pub(super) fn call(&mut self, call: Call) {
+        // Asked for twice is asked for once, but two signals to stop mean "now".
+        if call == Call::Stop || !self.calls.contains(&call) {
+            self.calls.push_back(call);
+        }
+    }
+}
