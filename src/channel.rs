@@ -67,6 +67,8 @@ pub struct Attempt {
 /// What a channel is at.
 #[derive(Debug)]
 pub enum State {
+    /// Nothing has been done for it yet.
+    New,
     /// The site's name is being looked up; there is no connection yet.
     LookingUp,
     /// The connection is being made.
@@ -118,14 +120,14 @@ impl Channel {
             is_ready: false,
             patience: None,
             armed: Armed::default(),
-            state: State::LookingUp,
+            state: State::New,
         }
     }
 
     /// Its connection, if there is one.
     pub fn stream(&self) -> Option<&Stream> {
         match &self.state {
-            State::LookingUp => None,
+            State::New | State::LookingUp => None,
             State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
                 Some(stream)
             }
@@ -135,7 +137,7 @@ impl Channel {
     /// Its connection, if there is one.
     pub fn stream_mut(&mut self) -> Option<&mut Stream> {
         match &mut self.state {
-            State::LookingUp => None,
+            State::New | State::LookingUp => None,
             State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
                 Some(stream)
             }
@@ -145,7 +147,7 @@ impl Channel {
     /// Its connection, taken out for good.
     pub fn into_stream(self) -> Option<Stream> {
         match self.state {
-            State::LookingUp => None,
+            State::New | State::LookingUp => None,
             State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
                 Some(stream)
             }
@@ -156,7 +158,7 @@ impl Channel {
     pub fn exchange(&self) -> Option<&Exchange> {
         match &self.state {
             State::Busy(_, exchange) => Some(exchange),
-            State::LookingUp | State::Connecting(..) | State::Idle(_) => None,
+            State::New | State::LookingUp | State::Connecting(..) | State::Idle(_) => None,
         }
     }
 
@@ -172,7 +174,7 @@ impl Channel {
             State::Connecting(stream, _) | State::Idle(stream) | State::Busy(stream, _) => {
                 State::Idle(stream)
             }
-            State::LookingUp => State::LookingUp,
+            State::New | State::LookingUp => State::LookingUp,
         };
     }
 

@@ -74,6 +74,13 @@ impl Places {
         };
         let or =
             |given: &Option<PathBuf>, usual: PathBuf| given.as_deref().map_or(Ok(usual), whole);
+        // What stands beside a file that is elsewhere is there too.
+        let beside = |other: &Option<PathBuf>, usual: PathBuf| match (other, usual.file_name()) {
+            (Some(other), Some(name)) => other.with_file_name(name),
+            (None, _) | (_, None) => usual,
+        };
+        let control_socket = beside(&arguments.pid_file, usual.control_socket);
+        let state_file = beside(&arguments.log_file, usual.state_file);
         let config = match (&arguments.config_file, &arguments.config_dir) {
             (Some(file), _) => ConfigPlace::File(whole(file)?),
             (None, Some(folder)) => ConfigPlace::Folder(whole(folder)?),
@@ -93,9 +100,9 @@ impl Places {
                 group,
             },
             log_file: or(&arguments.log_file, usual.log_file)?,
-            state_file: or(&arguments.state_file, usual.state_file)?,
+            state_file: or(&arguments.state_file, whole(&state_file)?)?,
             pid_file: or(&arguments.pid_file, usual.pid_file)?,
-            control_socket: or(&arguments.control_socket, usual.control_socket)?,
+            control_socket: or(&arguments.control_socket, whole(&control_socket)?)?,
             local_core: usual.local_core,
             ca_file: or(&arguments.ca_file, usual.ca_file)?,
         })
@@ -217,6 +224,9 @@ mod tests {
             Path::new("/omd/sites/x/var/log/livepd.log")
         );
         assert_eq!(places.pid_file, Path::new("/run/other.pid"));
+        assert_eq!(places.control_socket, Path::new("/run/liveproxyd.ctl"));
+        let state = "/omd/sites/x/var/log/liveproxyd.state";
+        assert_eq!(places.state_file, Path::new(state));
         assert_eq!(
             places.ca_file,
             Path::new("/omd/sites/x/var/ssl/ca-certificates.crt")

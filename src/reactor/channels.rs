@@ -21,6 +21,10 @@ impl Reactor {
                 return;
             };
             let goes_on = match &mut channel.state {
+                State::New => {
+                    self.begin_channel(id);
+                    false
+                }
                 State::LookingUp => false,
                 State::Connecting(..) => self.establish(id),
                 State::Idle(stream) => {

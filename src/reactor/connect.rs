@@ -15,6 +15,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+/// Channels that are begun in one turn of the loop. A hundred sites that come
+/// back at once would hold everybody up for some milliseconds otherwise.
+pub(super) const OPENS: usize = 8;
+
 /// How long a lookup may take, before the last good answer is taken instead.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -29,6 +33,23 @@ impl Reactor {
         if let Some(place) = entry.channels.get_mut(no.index()) {
             *place = Some(id);
         }
+        self.channel_is_ready(id);
+    }
+
+    /// Looks a new channel's address up or connects, unless this turn has seen
+    /// enough of that; then it has one of the next turns.
+    pub(super) fn begin_channel(&mut self, id: ChannelId) {
+        let Some(left) = self.opens_left.checked_sub(1) else {
+            return self.channel_is_ready(id);
+        };
+        self.opens_left = left;
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
+        channel.state = State::LookingUp;
+        let Some(entry) = self.sites.get_mut(channel.site) else {
+            return;
+        };
         match entry.address() {
             None => {}
             Some(Address::Unix(path)) => {
@@ -205,7 +226,7 @@ impl Reactor {
             }
             // The policy sees to the last one.
             State::Connecting(..) => self.await_handshake(id),
-            State::Idle(_) | State::Busy(..) => {}
+            State::New | State::Idle(_) | State::Busy(..) => {}
         }
         self.run_policy();
     }

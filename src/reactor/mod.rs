@@ -144,6 +144,8 @@ pub struct Reactor {
     trust: Trust,
     /// Steps of TLS handshakes that may still be done in this turn.
     handshakes_left: usize,
+    /// New channels that may be begun in this turn.
+    opens_left: usize,
     names_answered: bool,
     /// Memory for requests that are not complete.
     requests: Budget,
@@ -212,6 +214,7 @@ impl Reactor {
             resolver: Resolver::new(waker),
             trust: Trust::default(),
             handshakes_left: 0,
+            opens_left: 0,
             names_answered: false,
             requests: Budget::new(limits.request_buffer),
             responses: SharedBudget::new(limits.response_buffer),
@@ -266,6 +269,7 @@ impl Reactor {
     fn turn(&mut self, events: &mut Events, due: Option<Instant>) -> io::Result<()> {
         self.wait(events, due)?;
         self.handshakes_left = secure::HANDSHAKES;
+        self.opens_left = connect::OPENS;
         for event in events.iter() {
             self.note(event);
         }

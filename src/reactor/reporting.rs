@@ -240,7 +240,8 @@ impl Reactor {
     fn report_channel(&self, channel: &Channel, site: &str, clock: Clock) -> ChannelReport {
         let exchange = channel.exchange();
         let state = match (&channel.state, exchange.map(|exchange| exchange.purpose)) {
-            (channel::State::LookingUp | channel::State::Connecting(..), _) => "connecting",
+            (channel::State::New | channel::State::LookingUp, _) => "connecting",
+            (channel::State::Connecting(..), _) => "connecting",
             (channel::State::Idle(_), _) => "ready",
             (channel::State::Busy(..), Some(Purpose::Heartbeat) | None) => "heartbeat",
             (channel::State::Busy(..), Some(Purpose::Query(_) | Purpose::Command(_))) => "busy",
