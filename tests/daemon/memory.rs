@@ -179,6 +179,7 @@ fn requests_being_read_share_their_memory() {
     first.send(format!("GET hosts\n{}", lines(40_000)));
     let refused = |client: &Client| {
         client.send(kept_and_framed(format!("GET y\n{}", lines(40_000))));
+        client.half_close();
         let text = client.read_to_end();
         text.starts_with(b"502") && String::from_utf8_lossy(&text).contains("no memory left")
     };

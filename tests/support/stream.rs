@@ -111,10 +111,17 @@ pub fn timed_out(error: &io::Error) -> bool {
 
 impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => (&mut &*stream).read(buffer),
-            Stream::Unix(stream) => (&mut &*stream).read(buffer),
-            Stream::Tls(stream) => stream.read(buffer),
+        loop {
+            let read = match self {
+                Stream::Tcp(stream) => (&mut &*stream).read(buffer),
+                Stream::Unix(stream) => (&mut &*stream).read(buffer),
+                Stream::Tls(stream) => stream.read(buffer),
+            };
+            match read {
+                // With a time-out set, a stop and go of the machine interrupts it.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
         }
     }
 }
