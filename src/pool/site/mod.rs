@@ -1,7 +1,10 @@
 //! One site: its channels' states, its waiting queries, its health. The only
 //! place where any of these changes. Must not know what a channel is made of.
 
+mod beating;
 mod changing;
+mod check;
+mod failing;
 mod opening;
 mod serving;
 mod vitals;
@@ -10,8 +13,8 @@ pub use vitals::Vitals;
 
 use super::channel::Channel;
 use super::health::Health;
-use super::queue::{Queue, Waiting};
-use super::{Action, Change, ChannelNo, Core, Errand, Input, Loss, Owed, Refusal, State};
+use super::queue::Queue;
+use super::{Action, Change, ChannelNo, Core, Errand, Input, Loss, Refusal, State};
 use crate::config::{Heartbeat, SiteConfig};
 use crate::ids::QueryId;
 use crate::proto::request::Kind;
@@ -280,89 +283,6 @@ impl Site {
         self.queue.push(query, errand, since);
     }
 
-    fn lost(
-        &mut self,
-        channel: ChannelNo,
-        loss: Loss,
-        owed: Owed,
-        now: Instant,
-        out: &mut Vec<Action>,
-    ) {
-        let was = self.channel(channel);
-        if was == Channel::Closed {
-            return;
-        }
-        self.set(channel, Channel::Closed);
-        self.idle.retain(|idle| *idle != channel);
-        if let Channel::Serving(serving) = was {
-            self.lost_query(serving, &loss, owed, now, out);
-        }
-        if channel == self.probe() {
-            // Not even a further connection is possible.
-            self.pause(now);
-            self.die(loss, now, out);
-            return;
-        }
-        let by_site = loss.is_sites_doing();
-        self.unsettled |= by_site;
-        let proved = self.unused.get_mut(channel.index()).and_then(Option::take);
-        // It answers one heartbeat and hangs up: opening the next at once, or
-        // taking the site to be back each time, would go on like that for ever.
-        let hung_up = matches!(was, Channel::Watched { .. })
-            || proved.is_some_and(|proved| now < proved + SHORT_LIFE);
-        if was.is_coming() || hung_up {
-            self.attempt_failed(loss, now, out);
-            self.fickle |= hung_up;
-        } else if self.open_channels() == 0 && self.doubt.is_some() {
-            if by_site && let Some(doubt) = self.doubt.take() {
-                // The attempt to replace an earlier one has failed already, and now none is left.
-                self.die(doubt, now, out);
-            } else {
-                // We closed the last one ourselves: whether there can be another one is to be seen.
-                self.open_soon(now);
-            }
-        }
-    }
-
-    /// The site is dead: no channel of it is kept, and everyone who waits is
-    /// told. Commands that were not written stay: they may outlast the trouble.
-    fn die(&mut self, cause: Loss, now: Instant, out: &mut Vec<Action>) {
-        self.doubt = None;
-        self.mute = None;
-        self.cap = None;
-        self.idle.clear();
-        self.health.forget();
-        let died = self.state() != State::Dead;
-        if died {
-            self.next_open = self.next_open.max(now + self.settings.connect_retry);
-            self.change(Condition::Dead { cause }, now, out);
-        } else {
-            // Another attempt has failed, and the cause may be another one by now.
-            self.condition = Condition::Dead { cause };
-        }
-        let before = self.channels.clone();
-        self.channels.fill(Channel::Closed);
-        let refusal = self.unreachable(now);
-        for (index, was) in before.into_iter().enumerate() {
-            let channel = ChannelNo(index as u8);
-            if was == Channel::Closed {
-                continue;
-            }
-            if let Channel::Serving(serving) = was {
-                out.push(Action::Refuse(serving.query, refusal.clone()));
-            }
-            out.push(Action::Close(channel, Loss::SiteDead));
-        }
-        for query in self.queue.drain_queries() {
-            out.push(Action::Refuse(query, refusal.clone()));
-        }
-        if died {
-            for query in self.queue.commands() {
-                out.push(Action::Hold(query, refusal.clone()));
-            }
-        }
-    }
-
     /// Ends what has taken too long.
     fn due(&mut self, now: Instant, out: &mut Vec<Action>) {
         for index in 0..self.channels.len() {
@@ -381,110 +301,6 @@ impl Site {
         while let Some(retry) = self.queue.pop_late_retry(now) {
             let limit = retry.life;
             out.push(Action::Refuse(retry.query, Refusal::TimedOut { limit }));
-        }
-    }
-
-    fn overdue(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        let was = self.channel(channel);
-        self.set(channel, Channel::Closed);
-        match was {
-            Channel::Closed | Channel::Idle { .. } => {}
-            Channel::Watched { .. } => {
-                self.fickle = false;
-                self.prove_first(channel, now + CONNECT_TIMEOUT, now, out);
-            }
-            Channel::Beating { since, until, .. } if channel == self.probe() => {
-                let loss = Loss::Missed(until.saturating_duration_since(since));
-                out.push(Action::Close(channel, loss.clone()));
-                self.fall_mute(loss, now, out);
-            }
-            Channel::Opening { .. } if channel == self.probe() => {
-                out.push(Action::Close(channel, Loss::NoAnswer));
-                self.pause(now);
-                self.die(Loss::NoAnswer, now, out);
-            }
-            Channel::Beating {
-                since, first: true, ..
-            } if self.open_channels() > 0 => {
-                out.push(Action::Close(channel, Loss::NoAnswer));
-                if self.heard >= since {
-                    self.limit_channels(now, out);
-                } else if self.all_serve() {
-                    self.pause(now);
-                    self.fall_mute(Loss::NoAnswer, now, out);
-                } else {
-                    self.attempt_failed(Loss::NoAnswer, now, out);
-                }
-            }
-            Channel::Opening { .. } | Channel::Beating { first: true, .. } => {
-                out.push(Action::Close(channel, Loss::NoAnswer));
-                self.attempt_failed(Loss::NoAnswer, now, out);
-            }
-            Channel::Beating { since, until, .. } => {
-                let loss = Loss::Missed(until.saturating_duration_since(since));
-                out.push(Action::Close(channel, loss.clone()));
-                if self.heard < since {
-                    self.pause(now);
-                    self.die(loss, now, out);
-                } else {
-                    // Only this channel has come to its end. See at once about the next.
-                    self.next_beat = now;
-                }
-            }
-            Channel::Serving(serving) => {
-                let limit = serving.life;
-                out.push(Action::Refuse(serving.query, Refusal::TimedOut { limit }));
-                out.push(Action::Close(channel, Loss::TimedOut(limit)));
-            }
-        }
-    }
-
-    /// When another idle channel is to be asked, because a heartbeat is out and
-    /// nothing comes from the site: only that can tell a core that hangs from a
-    /// firewall that has dropped an idle connection. One is asked early, so that
-    /// a slow site can answer in time; the others where it cannot be slowness.
-    fn opinion_due(&self) -> Option<Instant> {
-        let beating = |channel: &Channel| match channel {
-            Channel::Beating {
-                since,
-                until,
-                first: false,
-            } => Some((*since, *until)),
-            _ => None,
-        };
-        let (since, until) = self.channels.iter().filter_map(beating).min()?;
-        if self.heard >= since || self.idle.is_empty() || self.opens_on_demand() {
-            return None;
-        }
-        let time = until.saturating_duration_since(since);
-        let after = match self.channels.iter().filter_map(beating).count() {
-            1 => time / 4,
-            _ => (time / 2).max(self.health.typical()),
-        };
-        Some(since + after)
-    }
-
-    fn ask_for_opinions(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while self.opinion_due().is_some_and(|due| due <= now)
-            && let Some(channel) = self.idle.first().copied()
-        {
-            self.idle.retain(|idle| *idle != channel);
-            self.beat(channel, now, out);
-        }
-    }
-
-    fn out_of_patience(&mut self, waiting: Waiting, now: Instant, out: &mut Vec<Action>) {
-        let waited = now.saturating_duration_since(waiting.since);
-        let refusal = match (&self.condition, self.open_channels()) {
-            (Condition::Dead { .. }, _) => self.unreachable(now),
-            (_, 0) => Refusal::NoChannel { waited },
-            (_, channels) => Refusal::Busy { channels, waited },
-        };
-        out.push(Action::Refuse(waiting.query, refusal));
-        if let Condition::Ready = self.condition
-            && !self.opens_on_demand()
-        {
-            self.change(Condition::Busy, now, out);
         }
     }
 
@@ -525,48 +341,10 @@ impl Site {
         matches!(self.condition, Condition::Ready | Condition::Busy)
     }
 
-    fn beat(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        let timeout = self.heartbeat_timeout();
-        self.set(
-            channel,
-            Channel::Beating {
-                since: now,
-                until: now + timeout,
-                first: false,
-            },
-        );
-        out.push(Action::Beat(channel));
-    }
-
-    /// How long a heartbeat may take now.
-    fn heartbeat_timeout(&self) -> Duration {
-        self.health.timeout(self.settings.heartbeat.timeout)
-    }
-
     /// The channel has just answered and is free.
     fn rest(&mut self, channel: ChannelNo, now: Instant) {
         self.set(channel, Channel::Idle { since: now });
         self.idle.push(channel);
-    }
-
-    fn longest_idle(&self) -> Option<Instant> {
-        match self.channel(*self.idle.first()?) {
-            Channel::Idle { since } => Some(since),
-            _ => None,
-        }
-    }
-
-    fn unreachable(&self, now: Instant) -> Refusal {
-        let cause = match &self.condition {
-            Condition::Dead { cause } => cause.clone(),
-            Condition::Starting | Condition::Ready | Condition::Busy => Loss::NoAnswer,
-        };
-        let coming = self.channels.iter().any(Channel::is_coming);
-        Refusal::Unreachable {
-            cause,
-            lasted: now.saturating_duration_since(self.since),
-            next: (!coming).then(|| self.next_open.saturating_duration_since(now)),
-        }
     }
 
     fn change(&mut self, condition: Condition, now: Instant, out: &mut Vec<Action>) {
@@ -607,59 +385,5 @@ impl Site {
         if let Some(place) = self.channels.get_mut(channel.index()) {
             *place = state;
         }
-    }
-
-    /// Panics where something holds that must not. For simulations.
-    pub fn check(&self) {
-        let idle: Vec<Instant> = self
-            .idle
-            .iter()
-            .map(|channel| match self.channel(*channel) {
-                Channel::Idle { since } => since,
-                other => panic!("{other:?} is listed as idle"),
-            })
-            .collect();
-        let count = |is: fn(&Channel) -> bool| self.channels.iter().filter(|c| is(c)).count();
-        assert!(idle.is_sorted(), "the longest idle does not come first");
-        assert_eq!(idle.len(), count(|c| matches!(c, Channel::Idle { .. })));
-        assert!(count(Channel::is_coming) <= 1, "two attempts at once");
-        assert!(
-            idle.is_empty() || !self.queue.has_gets(),
-            "a query waits beside a free channel"
-        );
-        assert!(
-            idle.is_empty()
-                || !self.queue.has_commands()
-                || count(|c| matches!(c, Channel::Beating { first: false, .. })) > 0,
-            "a command waits beside a free channel that nobody proves"
-        );
-        let probe = self.channel(self.probe());
-        assert!(
-            probe == Channel::Closed || probe.is_coming(),
-            "the probe serves"
-        );
-        assert!(
-            // There may have been more channels when they began.
-            count(Channel::is_waiting) <= (self.channels.len() / 2).max(1),
-            "wait queries use more than their share"
-        );
-        if let Condition::Dead { .. } = self.condition {
-            assert_eq!(
-                self.queue.len_without_commands(),
-                0,
-                "a query waits for a dead site"
-            );
-            assert_eq!(self.open_channels(), 0, "a dead site has a channel");
-        }
-        let mut queries: Vec<QueryId> = self.queue.all().collect();
-        queries.extend(self.channels.iter().filter_map(|c| match c {
-            Channel::Serving(serving) => Some(serving.query),
-            _ => None,
-        }));
-        queries.sort_unstable();
-        assert!(
-            queries.is_sorted_by(|a, b| a < b),
-            "a query is in two places"
-        );
     }
 }
