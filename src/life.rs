@@ -14,6 +14,7 @@ use crate::supervisor::Supervisor;
 use crate::{startup, state_file, sys};
 use log::LevelFilter;
 use signal_hook::consts::SIGTERM;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,10 @@ struct Life<'a> {
     pid_file: Option<PidFile>,
     /// Until when channels are left to a daemon that takes over.
     room_until: Option<Instant>,
+    /// Another daemon served before.
+    has_followed: bool,
+    /// What was said about the configuration and need not be said again.
+    said: HashSet<String>,
     /// How to start another one like this.
     origin: Origin,
     /// One that was started to take over.
@@ -104,6 +109,10 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
         Ok(mut life) => {
             life.supervisor.ready();
             report.ready();
+            if life.has_followed {
+                // It may have changed while the other one still served.
+                life.reload();
+            }
             life.run()
         }
         Err(text) => report.fail(&text),
@@ -124,10 +133,14 @@ fn start<'a>(
     log_problems(&config, places);
     let sites = config.sites.len();
     let problems = in_one_line(&config.errors);
+    let said = config.warnings.iter().map(Problem::to_string).collect();
     let supervisor = Supervisor::find();
     let reactor = startup::build(config, places, predecessor.map(|other| other.0))
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
+            if arguments.debug {
+                reactor.fail_loudly();
+            }
             reactor.note_configured(Ok(()));
             if !problems.is_empty() {
                 reactor.note_configured(Err(problems));
@@ -158,6 +171,8 @@ fn start<'a>(
         supervisor,
         pid_file: Some(pid_file),
         room_until: None,
+        has_followed: predecessor.is_some(),
+        said,
         origin,
         successor: None,
         // By then it is known how most sites are.
@@ -262,6 +277,8 @@ impl Life<'_> {
         if self.room_until.take_if(|until| *until <= now).is_some() {
             log::warn!("no other daemon has taken over: all channels are kept again");
             self.reactor.keep_all_channels();
+            // It may have died with our sockets already replaced.
+            self.reload();
         }
     }
 
@@ -368,7 +385,9 @@ impl Life<'_> {
             return Err(config.errors);
         }
         for problem in &config.warnings {
-            log::warn!("{problem}");
+            if self.said.insert(problem.to_string()) {
+                log::warn!("{problem}");
+            }
         }
         let alone = |text| vec![Problem::without_place(text)];
         startup::make_places(self.places).map_err(alone)?;

@@ -153,6 +153,17 @@ impl Query {
         }
     }
 
+    /// Whether its channel has to wait before more of the response is read.
+    pub fn is_held_back(&self) -> bool {
+        match &self.stage {
+            Stage::Sent {
+                response: Some(response),
+                ..
+            } => response.room() == 0,
+            Stage::Waiting | Stage::Held(_) | Stage::Sent { .. } | Stage::Answered { .. } => false,
+        }
+    }
+
     /// Memory of the budget that it holds, to be given back when it ends.
     pub fn reserved(&self) -> usize {
         match &self.stage {

@@ -9,12 +9,17 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Threads that may wait for the resolver at one time.
 const MOST_THREADS: usize = 4;
 
 /// Threads that may wait for names of one domain, whose name server may be down.
 const MOST_OF_DOMAIN: usize = 2;
+
+/// An answer that is younger is taken as it is: a site's channels are opened
+/// one after another, and each asks.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// The system's resolver needs little more than a page or two.
 const STACK: usize = 256 * 1024;
@@ -27,7 +32,6 @@ type Answer = (String, Found);
 /// A lookup that is wanted or under way.
 struct Lookup<W> {
     waiters: Vec<W>,
-    is_running: bool,
 }
 
 /// Lookups, each with those who wait for it, and the last good answers.
@@ -41,7 +45,16 @@ pub struct Resolver<W> {
     lookups: HashMap<String, Lookup<W>>,
     /// Those not under way, in the order they were asked for.
     waiting: VecDeque<String>,
-    known: HashMap<String, Vec<IpAddr>>,
+    known: HashMap<String, Known>,
+    /// Lookups under way, in all and by domain.
+    running: usize,
+    running_of_domain: HashMap<String, usize>,
+}
+
+/// A good answer.
+struct Known {
+    addresses: Vec<IpAddr>,
+    since: Instant,
 }
 
 impl<W> Resolver<W> {
@@ -60,26 +73,31 @@ impl<W> Resolver<W> {
             lookups: HashMap::new(),
             waiting: VecDeque::new(),
             known: HashMap::new(),
+            running: 0,
+            running_of_domain: HashMap::new(),
         }
     }
 
     /// Asks for the addresses of `host`. They are returned at once where they
-    /// need no lookup, or where an earlier lookup hangs and there is a last
-    /// good answer; otherwise `waiter` is named by [`Resolver::answers`].
+    /// need no lookup, or where the last good answer is fresh, or an earlier
+    /// lookup hangs and there is one; otherwise `waiter` is named by [`Resolver::answers`].
     pub fn ask(&mut self, host: &str, waiter: W) -> Option<Found> {
         if let Ok(address) = host.parse() {
             return Some(Ok(vec![address]));
         }
+        let known = self.known.get(host);
+        if let Some(known) = known.filter(|known| known.since.elapsed() < FRESH) {
+            return Some(Ok(known.addresses.clone()));
+        }
         if let Some(lookup) = self.lookups.get_mut(host) {
-            if let Some(known) = self.known.get(host) {
-                return Some(Ok(known.clone()));
+            if let Some(known) = known {
+                return Some(Ok(known.addresses.clone()));
             }
             lookup.waiters.push(waiter);
             return None;
         }
         let lookup = Lookup {
             waiters: vec![waiter],
-            is_running: false,
         };
         self.lookups.insert(host.to_string(), lookup);
         self.waiting.push_back(host.to_string());
@@ -93,7 +111,7 @@ impl<W> Resolver<W> {
 
     /// The last good answer for `host`.
     pub fn known(&self, host: &str) -> Option<Vec<IpAddr>> {
-        self.known.get(host).cloned()
+        self.known.get(host).map(|known| known.addresses.clone())
     }
 
     /// The lookups that have ended, with those who waited.
@@ -101,13 +119,21 @@ impl<W> Resolver<W> {
         let mut answers = Vec::new();
         while let Ok((host, found)) = self.reports.try_recv() {
             let lookup = self.lookups.remove(&host);
+            self.running -= 1;
+            if let Some(count) = self.running_of_domain.get_mut(domain(&host)) {
+                *count -= 1;
+            }
             let waiters = lookup.map_or_else(Vec::new, |lookup| lookup.waiters);
             let found = match found {
                 Ok(addresses) => {
-                    self.known.insert(host, addresses.clone());
+                    let known = Known {
+                        addresses: addresses.clone(),
+                        since: Instant::now(),
+                    };
+                    self.known.insert(host, known);
                     Ok(addresses)
                 }
-                Err(why) => self.known.get(&host).cloned().ok_or(why),
+                Err(why) => self.known(&host).ok_or(why),
             };
             answers.push((found, waiters));
         }
@@ -120,23 +146,23 @@ impl<W> Resolver<W> {
     /// of one domain at a time, so that a slow one leaves threads to the others.
     fn dispatch(&mut self) -> io::Result<()> {
         loop {
-            let running = || self.lookups.iter().filter(|(_, lookup)| lookup.is_running);
+            let of_domain = &self.running_of_domain;
             let is_free = |host: &String| {
-                let same = running().filter(|(other, _)| domain(other) == domain(host));
-                same.count() < MOST_OF_DOMAIN
+                let same = of_domain.get(domain(host)).copied().unwrap_or_default();
+                same < MOST_OF_DOMAIN
             };
-            let next = match running().count() < MOST_THREADS {
+            let next = match self.running < MOST_THREADS {
                 true => self.waiting.iter().position(is_free),
                 false => None,
             };
             let Some(host) = next.and_then(|place| self.waiting.get(place).cloned()) else {
                 return Ok(());
             };
-            self.start_thread(running().count() + 1)?;
+            self.start_thread(self.running + 1)?;
             self.waiting.retain(|waiting| *waiting != host);
-            if let Some(lookup) = self.lookups.get_mut(&host) {
-                lookup.is_running = true;
-            }
+            self.running += 1;
+            let same = self.running_of_domain.entry(domain(&host).to_string());
+            *same.or_default() += 1;
             // Both ends live in `self`: this cannot fail.
             let _ = self.jobs.send(host);
         }
@@ -251,7 +277,14 @@ mod tests {
         );
 
         let good = vec!["127.0.0.9".parse().unwrap()];
-        resolver.known.insert(host.into(), good.clone());
+        let known = |since| Known {
+            addresses: good.clone(),
+            since,
+        };
+        resolver.known.insert(host.into(), known(Instant::now()));
+        assert_eq!(resolver.ask(host, 2), Some(Ok(good.clone())), "it is fresh");
+        let stale = Instant::now() - FRESH;
+        resolver.known.insert(host.into(), known(stale));
         assert_eq!(resolver.ask(host, 2), None);
         assert_eq!(
             resolver.ask(host, 3),

@@ -15,6 +15,15 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
+/// Whether a call has failed because this process or machine has no more
+/// descriptors, ports or memory.
+pub fn is_want_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL)
+    )
+}
+
 /// Raises the limit of open files to what the administrator allows and returns it.
 pub fn raise_file_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {

@@ -18,6 +18,8 @@ pub(super) struct Serving {
     pub ticket: u64,
     /// Whether it was lost with another channel before.
     pub again: bool,
+    /// Whether somebody still wants its response.
+    pub wanted: bool,
 }
 
 /// What a channel is at.

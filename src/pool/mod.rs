@@ -44,6 +44,8 @@ pub enum Input {
     Beaten(ChannelNo, Core),
     /// The channel's query has its whole response and the channel is in step.
     Answered(ChannelNo),
+    /// Nobody wants the response to the channel's query any more.
+    Abandoned(ChannelNo),
     /// The channel is closed already.
     Lost {
         /// Which one.

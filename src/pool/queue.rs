@@ -233,10 +233,10 @@ impl Queue {
         !self.commands.is_empty()
     }
 
-    /// Takes all out, in the order of arrival, with the time since when each waits.
+    /// Takes all out that have never been sent, in the order of arrival, with
+    /// the time since when each waits.
     pub fn take_all(&mut self) -> Vec<(QueryId, Instant)> {
-        let retries = self.retries.drain(..);
-        let mut all: Vec<_> = retries.map(|r| (r.ticket, r.query, r.lost)).collect();
+        let mut all = Vec::with_capacity(self.len());
         for line in [&mut self.gets, &mut self.commands, &mut self.waits] {
             all.extend(line.drain(..).map(|w| (w.ticket, w.query, w.since)));
         }
@@ -244,6 +244,11 @@ impl Queue {
         all.into_iter()
             .map(|(_, query, since)| (query, since))
             .collect()
+    }
+
+    /// Takes those out that wait to be sent once more.
+    pub fn take_retries(&mut self) -> impl Iterator<Item = QueryId> {
+        self.retries.drain(..).map(|retry| retry.query)
     }
 
     /// Takes all wait queries out.

@@ -150,7 +150,7 @@ impl Reactor {
             }
         }
         let Some(entry) = self.sites.get(site) else {
-            return;
+            return self.close_client(id, Parting::Dismissed);
         };
         if matches!(entry.service, Service::Console) && !client.turned_away {
             client.requests += 1;
@@ -365,6 +365,9 @@ impl Reactor {
                 self.release(site, freed);
                 if may_be_dropped {
                     // The rest of its response is dropped, or the channel closed.
+                    if let Some(no) = self.channels.get(channel).map(|channel| channel.no) {
+                        self.tell(site, Input::Abandoned(no));
+                    }
                     self.channel_is_ready(channel);
                 } else {
                     self.lose(channel, Loss::Abandoned);

@@ -9,7 +9,6 @@ use crate::counters::Counter;
 use crate::ids::{ChannelId, SiteId};
 use crate::pool::{CONNECT_TIMEOUT, ChannelNo, Input, Loss};
 use crate::stream::{Stream, Target};
-use crate::sys;
 use crate::timers;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +20,11 @@ pub(super) const OPENS: usize = 8;
 
 /// How long a lookup may take, before the last good answer is taken instead.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it may take where there is none: a little less than the policy gives
+/// the whole attempt, so that what is told is the better reason. At the start
+/// hundreds of names may stand in line before it.
+const FIRST_LOOKUP_PATIENCE: Duration = CONNECT_TIMEOUT.saturating_sub(Duration::from_millis(500));
 
 impl Reactor {
     pub(super) fn open_channel(&mut self, site: SiteId, no: ChannelNo) {
@@ -57,7 +61,7 @@ impl Reactor {
                 let token = Who::Channel(id).token();
                 match Stream::connect(&target, self.poll.registry(), token) {
                     Ok(stream) => self.connecting(id, stream, Attempt::default()),
-                    Err(error) => self.lose(id, Loss::NotConnected(sys::words(&error))),
+                    Err(error) => self.lose(id, not_connected(&error)),
                 }
             }
             Some(Address::Tcp { host, .. }) => match self.resolver.ask(host, id) {
@@ -240,7 +244,15 @@ impl Reactor {
         match self.resolver.known(host) {
             Some(addresses) => self.connect_to(id, &addresses),
             None => {
-                let seconds = LOOKUP_PATIENCE.as_secs();
+                let opened = self
+                    .channels
+                    .get(id)
+                    .map_or(self.now, |channel| channel.opened);
+                let left = (opened + FIRST_LOOKUP_PATIENCE).saturating_duration_since(self.now);
+                if left > Duration::ZERO {
+                    return self.be_patient(id, left);
+                }
+                let seconds = FIRST_LOOKUP_PATIENCE.as_secs();
                 let text = format!("name {host} not found: no answer within {seconds} s");
                 self.lose(id, Loss::NotFound(text));
             }

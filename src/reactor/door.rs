@@ -78,8 +78,15 @@ impl Reactor {
     fn accept_later(&mut self, site: SiteId, why: &str) {
         if let Some(entry) = self.sites.get_mut(site) {
             if entry.deaf_since.is_none() {
-                entry.deaf_since = Some(self.now);
-                log::warn!("site {}: no client can connect: {why}", entry.name);
+                let more = entry.deafness.count(self.now);
+                entry.deaf_since = Some((self.now, more.is_some()));
+                if let Some(count) = more {
+                    let again = match count {
+                        1 => String::new(),
+                        _ => format!(" ({} times more since the last line like this)", count - 1),
+                    };
+                    log::warn!("site {}: no client can connect: {why}{again}", entry.name);
+                }
             }
             let at = self.now + ACCEPT_PAUSE;
             self.timers
@@ -104,7 +111,7 @@ impl Reactor {
 
     fn accepts_again(&mut self, site: SiteId) {
         if let Some(entry) = self.sites.get_mut(site)
-            && let Some(since) = entry.deaf_since.take()
+            && let Some((since, true)) = entry.deaf_since.take()
         {
             let lasted = self.now.saturating_duration_since(since).as_secs_f64();
             log::info!(

@@ -128,6 +128,26 @@ impl Reactor {
         Some(room.min(self.scratch.len()))
     }
 
+    /// A channel that we do not read, because its client or memory has to come
+    /// first, is not silent.
+    pub(super) fn hear_those_held_back(&mut self, site: SiteId) {
+        let Some(entry) = self.sites.get(site) else {
+            return;
+        };
+        let is_held_back = |id: &ChannelId| {
+            let exchange = self.channels.get(*id).and_then(Channel::exchange);
+            let query = exchange.and_then(|exchange| exchange.purpose.query());
+            let query = query.and_then(|query| self.queries.get(query));
+            query.is_some_and(Query::is_held_back)
+        };
+        let held_back = entry.channels.iter().flatten().any(is_held_back);
+        let now = self.now;
+        let entry = self.sites.get_mut(site).filter(|_| held_back);
+        if let Some(policy) = entry.and_then(SiteEntry::policy) {
+            policy.heard(now);
+        }
+    }
+
     /// Takes in the first `count` bytes of the scratch area for a busy channel.
     fn take_in(&mut self, id: ChannelId, count: usize) -> Next {
         let Some(channel) = self.channels.get_mut(id) else {

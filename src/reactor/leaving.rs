@@ -161,7 +161,7 @@ impl Reactor {
                 leaving.stage = Stage::Finishing;
                 self.wake_clients(id);
             }
-            Stage::Finishing => self.cut_off(id),
+            Stage::Finishing => self.cut_off(id, Farewell::Stopped.sentence()),
         }
         self.arm_site(id);
     }
@@ -212,8 +212,7 @@ impl Reactor {
     }
 
     /// The time for stopping is over: who still waits is told so.
-    fn cut_off(&mut self, id: SiteId) {
-        let why = Farewell::Stopped.sentence();
+    pub(super) fn cut_off(&mut self, id: SiteId, why: &'static str) {
         let refusal = Refusal::Ended(why);
         let text = refusal.text(self.site_name(id));
         let of_site = self.queries.iter().filter(|(_, query)| query.site == id);

@@ -7,6 +7,7 @@ mod channels;
 mod clients;
 mod commands;
 mod connect;
+mod containment;
 mod door;
 mod exchange;
 mod leaving;
@@ -186,6 +187,8 @@ pub struct Reactor {
     /// When it was last found to be wrong, and how, unless that is over.
     tried: f64,
     config_error: Option<String>,
+    /// An error of our own ends the process.
+    is_loud: bool,
     /// Everything is being finished.
     stopping: bool,
 }
@@ -238,6 +241,7 @@ impl Reactor {
             configured: 0.0,
             tried: 0.0,
             config_error: None,
+            is_loud: false,
             stopping: false,
         })
     }
@@ -250,7 +254,7 @@ impl Reactor {
     /// Serves until something is asked of the daemon, or until `due`.
     pub fn run(&mut self, due: Option<Instant>) -> io::Result<Call> {
         let mut events = Events::with_capacity(EVENTS);
-        self.now = Instant::now();
+        self.stood_still(Instant::now());
         self.run_policy();
         loop {
             if let Some(call) = self.calls.pop_front() {
@@ -280,17 +284,17 @@ impl Reactor {
         // nobody can keep the loop from looking at the others.
         for _ in 0..self.ready.len() {
             match self.ready.pop_front() {
-                Some(Who::Listener(id)) => self.accept(id),
-                Some(Who::Client(id)) => {
+                Some(who @ Who::Listener(id)) => self.contained(who, |all| all.accept(id)),
+                Some(who @ Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.is_ready = false;
-                        self.attend_client(id);
+                        self.contained(who, |all| all.attend_client(id));
                     }
                 }
-                Some(Who::Channel(id)) => {
+                Some(who @ Who::Channel(id)) => {
                     if let Some(channel) = self.channels.get_mut(id) {
                         channel.is_ready = false;
-                        self.attend_channel(id);
+                        self.contained(who, |all| all.attend_channel(id));
                     }
                 }
                 Some(Who::Site(_)) | None => {}
@@ -332,11 +336,22 @@ impl Reactor {
         let worked = before.saturating_duration_since(self.now);
         let late = worked.max(overslept.unwrap_or_default());
         self.now = after;
-        if self.standstill.note(late, after) {
+        self.note_late(late);
+        Ok(())
+    }
+
+    /// It is `now`, and nothing was done since the last turn.
+    fn stood_still(&mut self, now: Instant) {
+        let late = now.saturating_duration_since(self.now);
+        self.now = now;
+        self.note_late(late);
+    }
+
+    fn note_late(&mut self, late: Duration) {
+        if self.standstill.note(late, self.now) {
             let seconds = late.as_secs_f64();
             log::warn!("the daemon stood still for {seconds:.1} s; time-outs have to wait");
         }
-        Ok(())
     }
 
     /// Fetches the events that there are.
@@ -402,18 +417,22 @@ impl Reactor {
 
     fn remind(&mut self) {
         while let Some((at, who)) = self.timers.pop(self.now) {
-            match who {
-                Who::Site(id) => self.remind_site(id, at),
-                Who::Client(id) => {
-                    if let Some(client) = self.clients.get_mut(id)
-                        && timers::fired(&mut client.armed, at)
-                    {
-                        self.remind_client(id);
-                    }
+            self.contained(who, |all| all.remind_one(who, at));
+        }
+    }
+
+    fn remind_one(&mut self, who: Who, at: Instant) {
+        match who {
+            Who::Site(id) => self.remind_site(id, at),
+            Who::Client(id) => {
+                if let Some(client) = self.clients.get_mut(id)
+                    && timers::fired(&mut client.armed, at)
+                {
+                    self.remind_client(id);
                 }
-                Who::Listener(id) => self.accept_again(id, at),
-                Who::Channel(id) => self.remind_channel(id, at),
             }
+            Who::Listener(id) => self.accept_again(id, at),
+            Who::Channel(id) => self.remind_channel(id, at),
         }
     }
 

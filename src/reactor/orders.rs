@@ -128,12 +128,12 @@ impl Reactor {
             return;
         };
         let was = entry.disabled.replace(Disabled { reason, since: now });
-        let waiting = entry.policy().map(|policy| policy.hand_over());
+        let waiting = entry.policy().map(|policy| policy.give_all_up());
         self.tell(id, Input::Limited(Some(0)));
         self.run_policy();
         let refusal = self.sites.get(id).and_then(|entry| entry.disabled.clone());
         if let Some(disabled) = refusal {
-            for (query, _) in waiting.into_iter().flatten() {
+            for query in waiting.into_iter().flatten() {
                 self.refuse(id, query, &disabled.refusal());
             }
             if was.is_none() {

@@ -216,7 +216,7 @@ impl Reactor {
 
     /// The site is at another address: its clients and those of their queries
     /// that have not been sent go there. What was sent is finished where it is.
-    fn move_site(&mut self, old: SiteId, wanted: Wanted) {
+    pub(super) fn move_site(&mut self, old: SiteId, wanted: Wanted) {
         let entry = self.sites.get_mut(old);
         let Some(listener) = entry.and_then(|entry| entry.listener.take()) else {
             return;

@@ -123,5 +123,9 @@ fn of_address(address: &Address) -> Option<&Tls> {
 
 /// Why a connection was not made.
 pub(super) fn not_connected(error: &io::Error) -> Loss {
+    if sys::is_want_of_room(error) {
+        // What this machine lacks is not the site's fault.
+        return Loss::NoRoom;
+    }
     Problem::loss_of(error).unwrap_or_else(|| Loss::NotConnected(sys::words(error)))
 }

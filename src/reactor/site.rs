@@ -60,19 +60,19 @@ pub struct Pooled {
     pub(super) config: SiteConfig,
 }
 
-/// Lost channels for the log: a core that restarts loses all of them at once,
-/// and a sick one loses them again and again.
+/// What happens often, for the log: a core that restarts loses all channels at
+/// once, and a sick one loses them again and again.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     told: Option<Instant>,
     untold: u32,
 }
 
-/// So long after a line about a lost channel there is no other one.
+/// So long after a line there is no other one like it.
 const LOSSES_PAUSE: Duration = Duration::from_secs(60);
 
 impl Losses {
-    /// One more is lost. Returns how many were since the last line, this one
+    /// It has happened once more. Returns how often since the last line, this time
     /// included, if it is time for another line.
     pub(super) fn count(&mut self, now: Instant) -> Option<u32> {
         self.untold += 1;
@@ -120,8 +120,10 @@ pub struct SiteEntry {
     armed: Armed,
     /// Whether clients are being refused, and that was said.
     pub(super) is_full: bool,
-    /// Since when no client can connect.
-    pub(super) deaf_since: Option<Instant>,
+    /// Since when no client can connect, and whether that was said.
+    pub(super) deaf_since: Option<(Instant, bool)>,
+    /// How often that was so.
+    pub(super) deafness: Losses,
     /// Channels that were lost and not told of one by one.
     pub(super) losses: Losses,
     /// Reminder of the end of a pause in accepting.
@@ -229,6 +231,7 @@ impl Reactor {
             armed: Armed::default(),
             is_full: false,
             deaf_since: None,
+            deafness: Losses::default(),
             losses: Losses::default(),
             pause: Armed::default(),
         })?;
@@ -250,6 +253,7 @@ impl Reactor {
         };
         let due = entry.policy().and_then(|policy| policy.deadline());
         if due.is_some_and(|due| due <= self.now) {
+            self.hear_those_held_back(id);
             self.tell(id, Input::Due);
             self.run_policy();
         } else {

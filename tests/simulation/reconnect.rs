@@ -101,7 +101,9 @@ fn a_minute_in_good_health_ends_what_was_before() {
             assert!(pauses[0] <= RETRY + SECOND, "{well} s: {pauses:?}");
             assert!(pauses[1] <= RETRY * 2, "{well} s: {pauses:?}");
         } else {
-            assert!(pauses[0] >= MINUTE / 2, "{well} s: {pauses:?}");
+            // The first attempt comes soon: it was well.
+            assert!(pauses[0] <= RETRY + SECOND, "{well} s: {pauses:?}");
+            assert!(pauses[1] >= MINUTE / 2, "{well} s: {pauses:?}");
         }
     }
 }

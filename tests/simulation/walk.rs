@@ -76,6 +76,8 @@ fn the_pool_keeps_its_promises_through_random_events() {
         "limited",
         "more places",
         "a wait ended",
+        "abandoned",
+        "renewed",
         "watched",
     ] {
         assert!(

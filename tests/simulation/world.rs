@@ -1,6 +1,6 @@
 //! A site in random circumstances, beside a plain model of what must be true of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use liveproxyd::config::{Heartbeat, HeartbeatTimeout};
@@ -44,6 +44,8 @@ pub struct World {
     site: Site,
     channels: BTreeMap<u8, Channel>,
     owed: BTreeMap<QueryId, Debt>,
+    /// Those on a channel whose clients have gone.
+    abandoned: BTreeSet<QueryId>,
     /// First-time waiters in order of arrival.
     line: Vec<QueryId>,
     next_query: u64,
@@ -95,6 +97,7 @@ impl World {
             core,
             channels: BTreeMap::new(),
             owed: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
             line: Vec::new(),
             next_query: 0,
             last_open: None,
@@ -144,10 +147,10 @@ impl World {
                 let is_probe = no.0 == self.probe;
                 assert!(is_probe || in_use < most, "more channels than configured");
                 assert!(!self.retired || !self.owed.is_empty(), "opened for nobody");
-                let serving = |no: u8| matches!(self.channels.get(&no), Some(Channel::Serving(_)));
+                let serves = |channel: &Channel| matches!(channel, Channel::Serving(_));
                 if no.0 == self.probe {
                     assert!(
-                        (0..self.settings.channels).all(serving),
+                        !self.channels.is_empty() && self.channels.values().all(serves),
                         "probed beside a channel that could tell"
                     );
                     self.note("probe");
@@ -287,6 +290,9 @@ impl World {
     }
 
     fn refused(&mut self, query: QueryId, refusal: &Refusal) {
+        if self.abandoned.remove(&query) {
+            return;
+        }
         let owed = self.owed.remove(&query).expect("refused what is not owed");
         self.line.retain(|waiting| *waiting != query);
         match refusal {
@@ -421,7 +427,12 @@ impl World {
         let channel = self.some_channel();
         match self.random.below(100) {
             0..=34 => self.arrive(),
-            35..=44 => self.withdraw(),
+            35..=36 => {
+                if let Some((no, Channel::Serving(query))) = channel {
+                    self.abandon(no, query);
+                }
+            }
+            37..=44 => self.withdraw(),
             45..=81 => {
                 if let Some((no, state)) = channel {
                     self.progress(no, state);
@@ -472,6 +483,17 @@ impl World {
         self.hand_in(Input::Arrived(query, kind));
     }
 
+    /// The client of a query that is being served goes.
+    fn abandon(&mut self, no: u8, query: QueryId) {
+        let kind = self.owed.get(&query).map(|debt| debt.kind);
+        if kind == Some(Kind::Get) {
+            self.owed.remove(&query);
+            self.abandoned.insert(query);
+            self.note("abandoned");
+            self.hand_in(Input::Abandoned(ChannelNo(no)));
+        }
+    }
+
     fn withdraw(&mut self) {
         let serving = |query: &QueryId| {
             let busy = Channel::Serving(*query);
@@ -518,8 +540,10 @@ impl World {
         };
         let mut owed = Owed::Nothing;
         if let Channel::Serving(query) = state {
-            let is_command = self.owed[&query].kind == Kind::Command;
+            let debt = self.owed.get(&query).map(|debt| debt.kind);
+            let is_command = debt == Some(Kind::Command);
             owed = match self.random.below(10) {
+                _ if debt.is_none() => Owed::Nothing,
                 0..=2 => Owed::Nothing,
                 3..=5 if is_command => Owed::Unknown,
                 _ => Owed::All,

@@ -65,6 +65,13 @@ impl Site {
         self.queue.take_all()
     }
 
+    /// Takes all out who wait for a channel, to be told that there will be none.
+    pub fn give_all_up(&mut self) -> Vec<QueryId> {
+        let mut all: Vec<QueryId> = self.queue.take_retries().collect();
+        all.extend(self.hand_over().into_iter().map(|(query, _)| query));
+        all
+    }
+
     /// Another daemon has channels to the site too, for a while.
     pub(super) fn share(&mut self, until: Instant, now: Instant, out: &mut Vec<Action>) {
         self.shared_until = Some(until);
@@ -124,7 +131,7 @@ impl Site {
         }
     }
 
-    fn give_up(&mut self, channel: ChannelNo, loss: Loss, out: &mut Vec<Action>) {
+    pub(super) fn give_up(&mut self, channel: ChannelNo, loss: Loss, out: &mut Vec<Action>) {
         if self.channel(channel) != Channel::Closed {
             self.set(channel, Channel::Closed);
             self.idle.retain(|idle| *idle != channel);

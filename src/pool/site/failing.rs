@@ -26,10 +26,7 @@ impl Site {
             self.lost_query(serving, &loss, owed, now, out);
         }
         if channel == self.probe() {
-            // Not even a further connection is possible.
-            self.pause(now);
-            self.die(loss, now, out);
-            return;
+            return self.lost_probe(was, loss, now, out);
         }
         let by_site = loss.is_sites_doing();
         self.unsettled |= by_site;
@@ -50,6 +47,23 @@ impl Site {
                 self.open_soon(now);
             }
         }
+        let is_coming = self.channels.iter().any(Channel::is_coming);
+        if self.is_well() && self.open_channels() == 0 && !is_coming {
+            // However often it has failed before it was well.
+            self.next_open = self.next_open.min(now + self.settings.connect_retry);
+        }
+    }
+
+    /// The connection beside the channels has ended without an answer.
+    fn lost_probe(&mut self, was: Channel, loss: Loss, now: Instant, out: &mut Vec<Action>) {
+        let is_refused = matches!(was, Channel::Opening { .. });
+        if is_refused && loss != Loss::NoRoom {
+            // Not even a further connection is possible.
+            self.pause(now);
+            self.die(loss, now, out);
+        }
+        // A site that accepts and hangs up takes as many as it has. Were it
+        // dead, it would have hung up on those too.
     }
 
     pub(super) fn overdue(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
@@ -100,6 +114,8 @@ impl Site {
                 }
             }
             Channel::Serving(serving) => {
+                // The next one has to answer a heartbeat first.
+                self.unsettled = true;
                 let limit = serving.life;
                 out.push(Action::Refuse(serving.query, Refusal::TimedOut { limit }));
                 out.push(Action::Close(channel, Loss::TimedOut(limit)));

@@ -100,6 +100,8 @@ pub struct Site {
     mute: Option<Instant>,
     /// No probe before this.
     probe_after: Instant,
+    /// No channel is given up before this because nobody wants what it is at.
+    next_sacrifice: Instant,
     /// When the last attempt began.
     last_open: Option<Instant>,
     /// Whether one began since something failed: what goes wrong together is one failure.
@@ -148,6 +150,7 @@ impl Site {
             cap: None,
             mute: None,
             probe_after: now,
+            next_sacrifice: now,
             last_open: None,
             tried: false,
             unused: vec![None; usize::from(settings.channels)],
@@ -178,6 +181,7 @@ impl Site {
                     self.rest(channel, now);
                 }
             }
+            Input::Abandoned(channel) => self.abandoned(channel),
             Input::Lost {
                 channel,
                 loss,
@@ -209,6 +213,7 @@ impl Site {
                     idle,
                     self.open_due(),
                     self.probe_due(),
+                    self.sacrifice_due(),
                     self.opinion_due(),
                     self.cap.map(|(_, until)| until),
                     self.queue.deadline(),
@@ -315,6 +320,7 @@ impl Site {
         self.cap.take_if(|(_, until)| *until <= now);
         self.retire_surplus(now, out);
         self.clear_out(out);
+        self.sacrifice_if_due(now, out);
         self.open_if_due(now, out);
         self.probe_if_due(now, out);
         let has_room = !self.idle.is_empty() || self.opens_on_demand();

@@ -39,6 +39,9 @@ const ICINGA2_PROBE: Duration = Duration::from_secs(30);
 /// is tried again after this.
 const CAP_LASTS: Duration = Duration::from_secs(600);
 
+/// And after this where that was less than a third.
+const LOW_CAP_LASTS: Duration = Duration::from_secs(60);
+
 /// Channels that are left to others where a site's worker threads are used up.
 const LEFT_TO_OTHERS: usize = 2;
 
@@ -135,7 +138,12 @@ impl Site {
             self.health.recovered();
         }
         if std::mem::take(&mut self.tried) {
-            self.next_open = now + self.health.pause(self.settings.connect_retry);
+            let pause = self.health.pause(self.settings.connect_retry);
+            // A channel that is missing at a site that is well is missed more.
+            self.next_open = match self.is_well() {
+                true => now + pause.min(self.settings.connect_retry),
+                false => now + pause,
+            };
         }
     }
 
@@ -150,7 +158,7 @@ impl Site {
         let silent = self.all_serve() && now >= self.heard + silence;
         // Another one that is on its way will tell.
         let is_last = self.open_channels() == 0 && !self.channels.iter().any(Channel::is_coming);
-        if is_last || silent {
+        if is_last || (silent && loss != Loss::NoRoom) {
             self.die(loss, now, out);
         } else {
             self.doubt = Some(loss);
@@ -186,12 +194,12 @@ impl Site {
 
     /// When the probe is due; nothing while a channel could tell more.
     pub(super) fn probe_due(&self) -> Option<Instant> {
-        let (_, channels) = self.channels.split_last()?;
-        let mut configured = channels.iter().take(usize::from(self.settings.channels));
-        let all_busy = configured.all(|c| matches!(c, Channel::Serving(_)));
         let could_tell = |c: &Channel| !matches!(c, Channel::Closed | Channel::Serving(_));
-        if !all_busy
+        let serving = self.serving();
+        let all_serve = serving > 0 && serving >= self.wanted();
+        if !all_serve
             || self.channels.iter().any(could_tell)
+            || self.retiring
             || !self.is_well()
             || self.opens_on_demand()
         {
@@ -226,7 +234,12 @@ impl Site {
     /// answers on the others: its worker threads are used up.
     pub(super) fn limit_channels(&mut self, now: Instant, out: &mut Vec<Action>) {
         let cap = self.open_channels().saturating_sub(LEFT_TO_OTHERS).max(1);
-        self.cap = Some((cap, now + CAP_LASTS));
+        // Far fewer than configured may only mean that others were faster.
+        let lasts = match cap * 3 < usize::from(self.settings.channels) {
+            true => LOW_CAP_LASTS,
+            false => CAP_LASTS,
+        };
+        self.cap = Some((cap, now + lasts));
         out.push(Action::Limit(cap));
     }
 

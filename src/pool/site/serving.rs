@@ -66,6 +66,39 @@ impl Site {
         out.push(Action::Refuse(query, refusal));
     }
 
+    /// Nobody wants the response to the channel's query any more.
+    pub(super) fn abandoned(&mut self, channel: ChannelNo) {
+        if let Some(Channel::Serving(serving)) = self.channels.get_mut(channel.index()) {
+            serving.wanted = false;
+        }
+    }
+
+    /// When a channel whose query nobody wants any more is to be given up for
+    /// those who wait. Not more often than channels are replaced: a flood of
+    /// clients that leave must not become a flood of connects.
+    pub(super) fn sacrifice_due(&self) -> Option<Instant> {
+        let unwanted = |c: &Channel| matches!(c, Channel::Serving(s) if !s.wanted);
+        let is_short = self.idle.is_empty() && self.queue.has_gets();
+        let coming = self.channels.iter().any(Channel::is_coming);
+        let is_due = is_short && !coming && self.channels.iter().any(unwanted);
+        is_due.then_some(self.next_sacrifice)
+    }
+
+    pub(super) fn sacrifice_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
+        if self.sacrifice_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let unwanted = |(index, channel): (usize, &Channel)| match channel {
+            Channel::Serving(serving) if !serving.wanted => Some((serving.deadline, index)),
+            _ => None,
+        };
+        let channels = self.channels.iter().enumerate();
+        if let Some((_, index)) = channels.filter_map(unwanted).min() {
+            self.next_sacrifice = now + self.settings.connect_retry;
+            self.give_up(ChannelNo(index as u8), Loss::Abandoned, out);
+        }
+    }
+
     /// Free channels go to those who wait. The one used last is taken first:
     /// it is the surest to be alive, and the others show by idling that they are too many.
     pub(super) fn serve(&mut self, now: Instant, out: &mut Vec<Action>) {
@@ -109,6 +142,7 @@ impl Site {
                     until: retry.deadline,
                     ticket: retry.ticket,
                     again: true,
+                    wanted: true,
                 },
                 out,
             );
@@ -132,6 +166,7 @@ impl Site {
                 until: waiting.until,
                 ticket: waiting.ticket,
                 again: false,
+                wanted: true,
             },
             out,
         );
