@@ -42,6 +42,10 @@ const FIRST_STATE: Duration = Duration::from_secs(1);
 /// How often the state file is written.
 const STATE_EVERY: Duration = Duration::from_secs(5);
 
+/// Why one that somebody started by hand is not restarted.
+const NO_RESTART: &str =
+    "Not restarted: it runs in the foreground, where nobody would look after a new process";
+
 /// The daemon that ran before this one.
 #[derive(Debug, Clone, Copy)]
 struct Predecessor(i32);
@@ -135,7 +139,7 @@ fn start<'a>(
     let problems = in_one_line(&config.errors);
     let said = config.warnings.iter().map(Problem::to_string).collect();
     let supervisor = Supervisor::find();
-    let reactor = startup::build(config, places, predecessor.map(|other| other.0))
+    let mut reactor = startup::build(config, places, predecessor.map(|other| other.0))
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
             if arguments.debug {
@@ -160,6 +164,9 @@ fn start<'a>(
         })
         .inspect_err(|text| log::error!("{text}"))?;
     let plural = if sites == 1 { "" } else { "s" };
+    if arguments.foreground && !supervisor.is_there() {
+        reactor.refuse_restarts(NO_RESTART);
+    }
     log::info!(
         "liveproxyd {} is serving {sites} site{plural}",
         env!("CARGO_PKG_VERSION")
@@ -339,7 +346,11 @@ impl Life<'_> {
         let text = state_file::render(&self.reactor.report(), &sys::local_time);
         let file = &self.places.state_file;
         match replace(file, &text) {
-            Ok(()) => self.state_failed = false,
+            Ok(()) if self.state_failed => {
+                self.state_failed = false;
+                log::info!("{} is written again", file.display());
+            }
+            Ok(()) => {}
             Err(error) if !self.state_failed => {
                 self.state_failed = true;
                 log::warn!("cannot write {}: {}", file.display(), sys::words(&error));
@@ -350,13 +361,11 @@ impl Life<'_> {
 
     /// Starts a process that is to take over.
     fn restart(&mut self) {
-        if self.pid_file.is_none() || self.successor.is_some() {
+        if self.pid_file.is_none() {
             return;
         }
-        if self.arguments.foreground && !self.supervisor.is_there() {
-            log::error!(
-                "not restarted: it runs in the foreground, where nobody would look after a new process"
-            );
+        if self.successor.is_some() {
+            log::info!("a new process is about to take over already");
             return;
         }
         match self.origin.follow(self.arguments.foreground) {

@@ -1,6 +1,7 @@
 //! A new process in the place of this one: the same program and options, which
 //! may have been replaced on the disk since, told to take over.
 
+use crate::sys;
 use std::env;
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,7 +13,10 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// So much of what it says when it fails is logged.
-const LONGEST_WORDS: u64 = 4096;
+const LONGEST_WORDS: usize = 4096;
+
+/// So many pieces of it are taken in at one look: more than a pipe holds.
+const MOST_PIECES: usize = 32;
 
 /// How this process was started. To be noted before anything changes it.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Successor {
     child: Child,
+    /// What it has said so far, the beginning of it.
+    words: Vec<u8>,
     /// When it is looked after next.
     pub due: Instant,
 }
@@ -56,6 +62,8 @@ impl Origin {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
+        // It names the process that the watchdog listens to, and that is to be another one.
+        command.env_remove("WATCHDOG_PID");
         if !foreground {
             command.stdout(Stdio::null()).stderr(Stdio::piped());
         }
@@ -64,6 +72,7 @@ impl Origin {
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
         Ok(Successor {
             child,
+            words: Vec::new(),
             due: Instant::now() + LOOK_EVERY,
         })
     }
@@ -73,6 +82,7 @@ impl Successor {
     /// Whether it has ended: well, or with these words. `None` while it runs.
     pub fn ended(&mut self, now: Instant) -> Option<Result<(), String>> {
         self.due = now + LOOK_EVERY;
+        self.listen();
         let status = match self.child.try_wait() {
             Ok(None) => return None,
             Ok(Some(status)) => status,
@@ -81,12 +91,32 @@ impl Successor {
         if status.success() {
             return Some(Ok(()));
         }
-        let mut words = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            // It has ended, so this does too.
-            let _ = stderr.take(LONGEST_WORDS).read_to_string(&mut words);
-        }
+        // What it has said at its very end.
+        self.listen();
+        let words = String::from_utf8_lossy(&self.words);
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(Err(format!("{status}: {words}")))
+    }
+
+    /// Takes in what it says. Nobody else empties the pipe, and a full one would
+    /// stop it in the middle of a long list of warnings.
+    fn listen(&mut self) {
+        let Some(stderr) = &mut self.child.stderr else {
+            return;
+        };
+        let mut piece = [0; 4096];
+        for _ in 0..MOST_PIECES {
+            if !sys::await_input(stderr, Duration::ZERO).unwrap_or(false) {
+                return;
+            }
+            match stderr.read(&mut piece) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    let room = LONGEST_WORDS.saturating_sub(self.words.len());
+                    let fresh = piece.get(..count.min(room)).unwrap_or_default();
+                    self.words.extend_from_slice(fresh);
+                }
+            }
+        }
     }
 }

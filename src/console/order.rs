@@ -59,7 +59,7 @@ pub const ORDERS: [DeclaredOrder; 7] = [
     DeclaredOrder {
         name: "DISABLE_SITE",
         arguments: ";SITE;REASON",
-        meaning: "Closes the site's channels and answers its queries with the reason, until it is enabled again. The reason may be left out.",
+        meaning: "Closes the site's channels and answers its queries with the reason, until it is enabled again. The reason may be left out. It holds over a reload, not over a restart.",
     },
     DeclaredOrder {
         name: "ENABLE_SITE",
@@ -79,7 +79,7 @@ pub const ORDERS: [DeclaredOrder; 7] = [
     DeclaredOrder {
         name: "RESTART",
         arguments: "",
-        meaning: "Hands over to a new process; no query is lost.",
+        meaning: "Hands over to a new process; no query is lost. Refused in the foreground where no service manager would look after the new one.",
     },
     DeclaredOrder {
         name: "SHUTDOWN",

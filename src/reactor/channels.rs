@@ -64,7 +64,6 @@ impl Reactor {
         let Some(channel) = self.drop_channel(id, &loss) else {
             return;
         };
-        self.count_written(&channel);
         let owed = match channel.exchange() {
             None => Owed::Nothing,
             Some(exchange) => match exchange.purpose {
@@ -141,6 +140,7 @@ impl Reactor {
         log::debug!("{line}");
         self.log_loss(&channel, loss);
         self.count_loss(&channel, loss);
+        self.count_written(&channel);
         if !channel.is_proved
             && let Some(entry) = self.sites.get_mut(channel.site)
         {

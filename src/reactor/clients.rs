@@ -152,12 +152,19 @@ impl Reactor {
         let Some(entry) = self.sites.get(site) else {
             return self.close_client(id, Parting::Dismissed);
         };
-        if matches!(entry.service, Service::Console) && !client.turned_away {
+        let is_console = matches!(entry.service, Service::Console);
+        // An order takes up no place, and may be what is to end the crowd.
+        if is_console && (!client.turned_away || kind == Kind::Command) {
             client.requests += 1;
             return self.ask_console(id, &request);
         }
+        self.count(site, Counter::Queries);
+        let Some(entry) = self.sites.get(site) else {
+            return;
+        };
         // A command takes up no place: its client is mostly gone by now.
-        let is_too_many = client.turned_away && kind != Kind::Command;
+        let turned_away = self.clients.get(id).is_some_and(|one| one.turned_away);
+        let is_too_many = turned_away && kind != Kind::Command;
         let disabled = entry.disabled.as_ref();
         let refusal = match (&entry.service, is_too_many) {
             (_, true) => Some(format!("Too many clients of site {}", entry.name)),
@@ -187,8 +194,9 @@ impl Reactor {
         let Some(query) = self.queries.insert(query) else {
             return self.close_client(id, Parting::NoRoom);
         };
-        client.asks(query);
-        self.count(site, Counter::Queries);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.asks(query);
+        }
         self.tell(site, Input::Arrived(query, kind));
         self.run_policy();
     }
@@ -204,6 +212,8 @@ impl Reactor {
             return self.command_not_taken(id, &request.bytes, text);
         }
         let stays = style.fixed16 && style.keep_alive && !client.turned_away;
+        let site = client.site;
+        self.count(site, Counter::RefusedOther);
         let bytes = response::own(BAD_GATEWAY, text, style.fixed16);
         self.answer_bytes(id, stays, bytes);
     }

@@ -207,7 +207,11 @@ impl Reactor {
         for channel in std::mem::take(&mut entry.channels).into_iter().flatten() {
             self.close_channel(channel, &Loss::NotNeeded);
         }
-        self.sites.remove(id);
+        if let Some(gone) = self.sites.remove(id)
+            && gone.leaving.as_ref().is_some_and(Leaving::is_moved)
+        {
+            self.hand_down_counts(&gone);
+        }
         self.share_memory();
     }
 

@@ -189,6 +189,8 @@ pub struct Reactor {
     config_error: Option<String>,
     /// An error of our own ends the process.
     is_loud: bool,
+    /// Why it cannot be restarted, if that is so.
+    no_restart: Option<&'static str>,
     /// Everything is being finished.
     stopping: bool,
 }
@@ -242,6 +244,7 @@ impl Reactor {
             tried: 0.0,
             config_error: None,
             is_loud: false,
+            no_restart: None,
             stopping: false,
         })
     }

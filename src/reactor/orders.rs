@@ -1,9 +1,8 @@
 //! The daemon's own socket: queries about everything, and orders. Its clients
 //! are clients like any others; only who answers them differs.
 
-use super::Call;
-use super::Reactor;
 use super::site::{Service, Wanted};
+use super::{Call, News, Reactor};
 use crate::client::Failure;
 use crate::console::{self, Order};
 use crate::ids::{ClientId, SiteId};
@@ -43,6 +42,11 @@ impl Reactor {
         if let Some(id) = self.add_site(Wanted::Console, listener) {
             self.listen_at(id);
         }
+    }
+
+    /// Whoever orders a restart is told that there is none, and why.
+    pub fn refuse_restarts(&mut self, why: &'static str) {
+        self.no_restart = Some(why);
     }
 
     /// A request on the daemon's own socket.
@@ -98,6 +102,9 @@ impl Reactor {
             }
             Order::ReconnectSite(site) => {
                 let id = self.site_to_order(&site)?;
+                if self.sites.get(id).is_some_and(|e| e.disabled.is_some()) {
+                    return Err(format!("Site '{site}' is disabled"));
+                }
                 self.tell(id, Input::Renewed);
                 if let Some(entry) = self.sites.get_mut(id) {
                     entry.history.reset(self.now);
@@ -105,7 +112,10 @@ impl Reactor {
                 self.run_policy();
             }
             Order::Reload => self.call(Call::Reload { terminal: false }),
-            Order::Restart => self.call(Call::Restart),
+            Order::Restart => match self.no_restart {
+                Some(why) => return Err(why.into()),
+                None => self.call(Call::Restart),
+            },
             Order::Shutdown => self.call(Call::Stop),
             Order::WriteState => self.call(Call::WriteState),
         }
@@ -127,57 +137,65 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(id) else {
             return;
         };
-        let was = entry.disabled.replace(Disabled { reason, since: now });
-        let waiting = entry.policy().map(|policy| policy.give_all_up());
+        let (from, began) = (entry.state_name(), entry.state_since());
+        // With another reason it is disabled as before.
+        let since = entry.disabled.as_ref().map_or(now, |was| was.since);
+        let was = entry.disabled.replace(Disabled { reason, since });
+        self.refuse_if_disabled(id);
         self.tell(id, Input::Limited(Some(0)));
         self.run_policy();
-        let refusal = self.sites.get(id).and_then(|entry| entry.disabled.clone());
-        if let Some(disabled) = refusal {
-            for query in waiting.into_iter().flatten() {
-                self.refuse(id, query, &disabled.refusal());
-            }
-            if was.is_none() {
-                self.remember_order(id, "disabled", &disabled.reason);
-            }
+        if was.is_none() {
+            self.remember_order(id, from, "disabled", began);
         }
     }
 
     fn enable(&mut self, id: SiteId) -> Result<(), String> {
-        let entry = self.sites.get_mut(id);
-        let Some((entry, disabled)) =
-            entry.and_then(|entry| entry.disabled.take().map(|disabled| (entry, disabled)))
-        else {
+        let since = self.sites.get(id).and_then(|entry| entry.disabled.as_ref());
+        let Some(since) = since.map(|disabled| disabled.since) else {
             return Err(format!("Site '{}' is not disabled", self.site_name(id)));
         };
-        entry.history.reset(self.now);
-        let lasted = self.now.saturating_duration_since(disabled.since);
-        let (site, state) = (entry.name.clone(), entry.state_name());
-        self.remember(Event {
-            site,
-            from: "disabled",
-            to: state,
-            lasted,
-            ..Event::default()
-        });
         self.tell(id, Input::Limited(None));
         self.tell(id, Input::Renewed);
         self.run_policy();
+        // Only now: what the policy has made of it is how it is from here on.
+        if let Some(entry) = self.sites.get_mut(id) {
+            entry.disabled = None;
+            entry.history.reset(self.now);
+            let to = entry.state_name();
+            self.remember_order(id, "disabled", to, since);
+        }
         Ok(())
     }
 
-    fn remember_order(&mut self, id: SiteId, to: &'static str, reason: &str) {
+    /// Remembers what an order has made of a site, which was as it was since `began`.
+    fn remember_order(&mut self, id: SiteId, from: &'static str, to: &'static str, began: Instant) {
         let Some(entry) = self.sites.get(id) else {
             return;
         };
-        let (site, from) = (entry.name.clone(), entry.state_name());
-        let cause = reason.to_string();
+        let reason = entry.disabled.as_ref().map(|now| now.reason.clone());
         self.remember(Event {
-            site,
+            site: entry.name.clone(),
             from,
             to,
-            cause,
+            cause: reason.unwrap_or_default(),
+            lasted: self.now.saturating_duration_since(began),
             ..Event::default()
         });
+    }
+
+    /// Nobody waits for a disabled site: neither those who came before, nor a
+    /// query that has lost its channel since.
+    pub(super) fn refuse_if_disabled(&mut self, id: SiteId) {
+        let Some(entry) = self.sites.get_mut(id) else {
+            return;
+        };
+        let Some(refusal) = entry.disabled.as_ref().map(Disabled::refusal) else {
+            return;
+        };
+        let waiting = entry.policy().map(|policy| policy.give_all_up());
+        for query in waiting.into_iter().flatten() {
+            self.refuse(id, query, &refusal);
+        }
     }
 
     /// A site that has moved stays disabled.
@@ -185,7 +203,12 @@ impl Reactor {
         let disabled = self.sites.get_mut(old).and_then(|e| e.disabled.take());
         if let (Some(disabled), Some(entry)) = (disabled, self.sites.get_mut(new)) {
             entry.disabled = Some(disabled);
-            self.tell(new, Input::Limited(Some(0)));
+            // Before anything else: as a new site it would open its first channel.
+            self.news.push_front(News {
+                site: new,
+                input: Input::Limited(Some(0)),
+                lost: None,
+            });
         }
     }
 

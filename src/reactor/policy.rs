@@ -37,6 +37,7 @@ impl Reactor {
                 self.carry_out(news.site, action);
             }
             self.actions = actions;
+            self.refuse_if_disabled(news.site);
             self.arm_site(news.site);
         }
     }

@@ -2,7 +2,7 @@
 //! notices nothing. The start is the same thing, from nothing.
 
 use super::leaving::Farewell;
-use super::site::{Service, Wanted};
+use super::site::{Service, SiteEntry, Wanted};
 use super::{Reactor, Who};
 use crate::config::{Config, SiteConfig};
 use crate::ids::SiteId;
@@ -212,6 +212,17 @@ impl Reactor {
             pooled.config = config;
         }
         self.tell(id, Input::Configured(settings));
+    }
+
+    /// What a site that has moved has counted since belongs to the one after it.
+    pub(super) fn hand_down_counts(&mut self, gone: &SiteEntry) {
+        let mut sites = self.sites.iter_mut();
+        let is_heir = |entry: &SiteEntry| entry.is_shown() && entry.name == gone.name;
+        if let Some((_, heir)) = sites.find(|(_, entry)| is_heir(entry)) {
+            heir.counters.merge(&gone.counters);
+            heir.response_times.merge(&gone.response_times);
+            heir.waiting_times.merge(&gone.waiting_times);
+        }
     }
 
     /// The site is at another address: its clients and those of their queries

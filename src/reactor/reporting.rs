@@ -64,6 +64,11 @@ impl History {
         self.last_reset = now;
     }
 
+    /// When its channels were last begun anew.
+    pub(super) fn began(&self) -> Instant {
+        self.last_reset
+    }
+
     pub(super) fn new(now: Instant) -> History {
         History {
             last_reset: now,
@@ -122,7 +127,7 @@ impl Reactor {
         }
     }
 
-    /// A channel was lost in the middle of an exchange, or not.
+    /// A channel has ended, perhaps in the middle of an exchange.
     pub(super) fn count_written(&mut self, channel: &Channel) {
         let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
         if let Some(entry) = self.sites.get_mut(channel.site) {
@@ -157,6 +162,10 @@ impl Reactor {
             }
             State::Ready if change.from == State::Dead => entry.history.last_reset = self.now,
             State::Ready | State::Busy | State::Starting => {}
+        }
+        if entry.disabled.is_some() {
+            // It is shown as disabled, whatever becomes of its last channels.
+            return;
         }
         let name = entry.name.clone();
         let cause = change.cause.as_ref().map(Loss::to_string);
@@ -384,7 +393,10 @@ impl SiteEntry {
                 report.heartbeat_last = last;
                 report.heartbeat_timeout = timeout;
                 report.next_heartbeat = clock.until(next_beat);
-                report.heartbeat_out = beating.map(|since| -clock.until(since));
+                report.heartbeat_out = beating.map(|since| {
+                    let out = clock.instant.saturating_duration_since(since);
+                    out.as_secs_f64()
+                });
             }
         }
         if let Some(disabled) = &self.disabled {

@@ -147,6 +147,15 @@ impl SiteEntry {
         }
     }
 
+    /// Since when it is in that state.
+    pub(super) fn state_since(&self) -> Instant {
+        match (&self.service, &self.disabled) {
+            (_, Some(disabled)) => disabled.since,
+            (Service::Pooled(pooled), None) => pooled.policy.vitals().since,
+            (Service::Unusable(_) | Service::Console, None) => self.history.began(),
+        }
+    }
+
     /// How many clients it may have.
     pub(super) fn most_clients(&self) -> usize {
         match &self.service {

@@ -1,4 +1,4 @@
-//! Tests of `liveproxyctl` against a scripted control socket.
+//! Tests of `liveproxyctl` against a scripted control socket, and against a daemon that runs.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -10,6 +10,7 @@ mod fake;
 mod metrics;
 mod orders;
 mod queries;
+mod real;
 mod shows;
 mod tables;
 mod top;

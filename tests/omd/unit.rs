@@ -103,3 +103,11 @@ fn the_files_agree_with_each_other() {
         assert!(help.contains(option), "there is no option {option}");
     }
 }
+
+#[test]
+fn systemd_listens_to_a_process_that_takes_over() {
+    // By itself it listens to the main process alone: it would not hear which one that is after a
+    // restart by order, and end the new one together with the old one.
+    let unit = text("liveproxyd.service");
+    assert!(unit.lines().any(|line| line == "NotifyAccess=all"));
+}

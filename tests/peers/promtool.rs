@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::Root;
+use crate::support::{Daemon, FakeSite, Root, Spec, site};
 use liveproxyd::counters::{CLASSES, COUNTERS};
 
 /// Numbers of `status`, and of `sites` besides the counters.
@@ -105,6 +105,35 @@ fn prometheus_finds_nothing_to_object_to() {
         b"# TYPE a counter\na 1\n",
         "counter metrics should have \"_total\" suffix",
     );
+}
+
+#[test]
+fn nor_to_the_metrics_of_a_real_daemon() {
+    let fake = FakeSite::start();
+    let config = site("muc", &fake, "'channels': 2") + &site("ber", Spec::text("'/nowhere'"), "");
+    let daemon = Daemon::start(&config);
+    daemon.console().await_state("muc", "ready");
+    daemon.console().await_state("ber", "dead");
+    assert_eq!(daemon.client("muc").ask("GET hosts").code, 200);
+    let metrics = Command::new(env!("CARGO_BIN_EXE_liveproxyctl"))
+        .arg("metrics")
+        .arg("--root")
+        .arg(daemon.root())
+        .output()
+        .unwrap();
+    assert!(metrics.status.success(), "{metrics:?}");
+    let text = String::from_utf8_lossy(&metrics.stdout).into_owned();
+    for line in [
+        "liveproxyd_up 1",
+        r#"liveproxyd_site_queries_answered_total{site="muc"} 1"#,
+        r#"liveproxyd_site_up{site="ber"} 0"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "no {line} in {text}"
+        );
+    }
+    judge(&metrics.stdout, "");
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use liveproxyd::ids::QueryId;
-use liveproxyd::pool::{Action, CONNECT_TIMEOUT, ChannelNo, Input, Loss, Owed, Site, State};
+use liveproxyd::pool::{Action, CONNECT_TIMEOUT, ChannelNo, Core, Input, Loss, Owed, Site, State};
 use liveproxyd::proto::request::Kind;
 
 use crate::driven::{Driven, opened, settings};
@@ -326,5 +326,28 @@ fn a_new_channel_that_is_lost_leaves_the_verdict_to_the_one_on_its_way() {
             driven.lost(second, Loss::Closed, Owed::Nothing);
             assert_eq!(driven.site.state(), State::Dead);
         }
+    }
+}
+
+/// A site that is disabled gets no channel and no probe either, not even one that is opened only to
+/// see whether Icinga 2 lives.
+#[test]
+fn a_site_without_any_channel_allowed_is_left_alone() {
+    for core in [Core::Other, Core::Icinga2] {
+        let mut driven = Driven::new(2);
+        let first = driven.await_open();
+        driven.tell(Input::Connected(ChannelNo(first)));
+        driven.site.heard(driven.now);
+        driven.tell(Input::Beaten(ChannelNo(first), core));
+        driven.tell(Input::Limited(Some(0)));
+        for _ in 0..60 {
+            driven.pass(Duration::from_secs(5));
+            let actions = driven.tell(Input::Due);
+            assert_eq!(opened(&actions), None, "{core:?}: {actions:?}");
+        }
+        assert_eq!(driven.site.open_channels(), 0);
+        driven.tell(Input::Limited(None));
+        driven.tell(Input::Renewed);
+        driven.await_open();
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::client::Client;
+use super::console::Console;
 use super::daemon::{Daemon, Run, signal};
 use super::patience::eventually;
 use super::root::Root;
@@ -94,6 +95,11 @@ impl Background {
         let pid = self.expect_pid();
         signal(pid, "TERM");
         self.await_gone(pid);
+    }
+
+    /// The daemon's own socket.
+    pub fn console(&self) -> Console {
+        Console::of(self.root.path())
     }
 
     /// A new client of a site.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::client::Client;
+use super::console::Console;
 use super::patience::{awaited, eventually};
 use super::root::Root;
 
@@ -232,6 +233,11 @@ impl Daemon {
     /// The socket of a site.
     pub fn socket(&self, site: &str) -> PathBuf {
         self.root.socket(site)
+    }
+
+    /// Its own socket.
+    pub fn console(&self) -> Console {
+        Console::of(self.root())
     }
 
     /// A new client of a site.

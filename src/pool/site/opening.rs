@@ -202,6 +202,7 @@ impl Site {
             || self.retiring
             || !self.is_well()
             || self.opens_on_demand()
+            || self.is_disabled()
         {
             return None;
         }
@@ -255,6 +256,11 @@ impl Site {
         configured.min(most).min(self.most.unwrap_or(configured))
     }
 
+    /// Whether it is to have no connection at all.
+    fn is_disabled(&self) -> bool {
+        self.most == Some(0)
+    }
+
     /// How many channels there are or are being opened.
     fn taken(&self) -> usize {
         let channels = self.channels.split_last().map_or(&[][..], |(_, rest)| rest);
@@ -293,7 +299,7 @@ impl Site {
 
     /// When one more channel is to be opened, one after another; nothing if none is wanted.
     pub(super) fn open_due(&self) -> Option<Instant> {
-        if self.channels.iter().any(Channel::is_coming) {
+        if self.channels.iter().any(Channel::is_coming) || self.is_disabled() {
             return None;
         }
         if self.is_well() && self.opens_on_demand() {

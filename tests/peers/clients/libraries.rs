@@ -1,6 +1,7 @@
 //! The client libraries, each with the tests that fit it.
 
 use super::commands;
+use super::console;
 use super::program::{Learns, Program};
 use super::queries;
 
@@ -97,12 +98,14 @@ macro_rules! library {
 }
 
 library! { perl, PERL,
+    console::the_daemon_itself_is_asked,
     commands::a_query_follows_a_command,
     commands::a_command_for_a_busy_site_outlives_its_client,
     commands::the_end_comes_at_once,
 }
 // It tries to ask again on the connection that it has half closed, and fails once.
 library! { perl_kept, PERL_KEPT,
+    console::the_daemon_itself_is_asked,
     commands::it_goes_on_after_a_command_as_at_the_site,
     commands::a_command_for_a_busy_site_outlives_its_client,
     commands::the_end_comes_at_once,
@@ -118,6 +121,7 @@ library! { nagvis, NAGVIS,
     commands::a_command_for_a_busy_site_outlives_its_client,
 }
 library! { python, PYTHON,
+    console::the_daemon_itself_is_asked,
     commands::a_query_follows_a_command,
     commands::the_end_comes_at_once,
 }

@@ -4,6 +4,7 @@
 //! that are no more than a few lines are written here.
 
 mod commands;
+mod console;
 mod gui;
 mod libraries;
 mod one_read;
