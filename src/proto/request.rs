@@ -278,6 +278,8 @@ impl Framer {
             State::Start | State::AfterCommand if is_get(line) => {
                 self.state = State::Headers;
                 self.style = Style::default();
+                // A long line of white space in front is not a part of it.
+                self.outgrown = None;
                 self.request.reserve(TYPICAL_REQUEST);
                 self.push_line(line, limit, OUR_HEADERS)
             }
@@ -681,6 +683,26 @@ mod tests {
             assert_eq!(last, Step::Faulty(Fault::TooLarge(4000), style), "{piece}");
             assert!(seen.iter().all(|step| *step == Step::More));
             assert!(most_held <= 4000, "{most_held}");
+        }
+    }
+
+    #[test]
+    fn white_space_between_requests_makes_no_request_too_large() {
+        let blanks = " ".repeat(300);
+        for before in ["COMMAND [1] A;h", "GET hosts\n"] {
+            let input = format!("{before}\n{blanks}\nGET hosts\n\n");
+            for piece in [1, 7, 1000] {
+                let mut framer = Framer::default();
+                let mut steps = Vec::new();
+                for mut chunk in input.as_bytes().chunks(piece) {
+                    while !chunk.is_empty() {
+                        steps.push(framer.feed(&mut chunk, 200));
+                    }
+                }
+                steps.retain(|step| *step != Step::More);
+                let complete = |step: &Step| matches!(step, Step::Complete(_));
+                assert!(steps.len() == 2 && steps.iter().all(complete), "{steps:?}");
+            }
         }
     }
 

@@ -66,7 +66,7 @@ fn a_site_that_gets_slower_by_and_by_stays_ready() {
 #[test]
 fn a_site_whose_answers_take_now_longer_now_shorter_stays_ready() {
     let mut scene = whole_site();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for _ in 0..5_000 {
         scene.heartbeat = Duration::from_millis(1 + random.below(1_990));
         scene.pass(SECOND);
@@ -145,7 +145,7 @@ fn a_channel_that_a_firewall_has_forgotten_costs_one_channel() {
 #[test]
 fn channels_that_are_forgotten_one_by_one_never_make_the_site_dead() {
     let mut scene = whole_site();
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for _ in 0..500 {
         scene.pass(Duration::from_millis(random.below(30_000)));
         if scene.site.open_channels() == 10 {

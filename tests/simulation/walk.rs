@@ -1,5 +1,6 @@
 //! Random walks: `LIVEPROXYD_SEED=n cargo test --test simulation walk` replays one seed with every
 //! step printed, and `LIVEPROXYD_SEEDS=n` widens the walk. A failing run prints its seed.
+//! `LIVEPROXYD_WALK=file` prints the steps of an input that was found by fuzzing.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +43,22 @@ fn walk(seed: u64, loud: bool) -> BTreeMap<&'static str, u64> {
     world.seen
 }
 
+/// As the fuzz target `pool` does it, with every step printed.
+fn replay(bytes: &[u8]) {
+    let mut world = World::given(bytes, true);
+    world.hand_in(Input::Due);
+    while !world.is_used_up() {
+        world.step();
+    }
+    world.calm_down();
+    world.retire();
+}
+
 #[test]
 fn the_pool_keeps_its_promises_through_random_events() {
+    if let Some(path) = std::env::var_os("LIVEPROXYD_WALK") {
+        return replay(&std::fs::read(path).unwrap());
+    }
     if let Some(seed) = number("LIVEPROXYD_SEED") {
         println!("{:?}", walk(seed, true));
         return;

@@ -66,7 +66,20 @@ pub struct World {
 impl World {
     /// A site of which nothing is known, with settings of its own for each seed.
     pub fn new(seed: u64, loud: bool) -> World {
-        let mut random = Random(seed);
+        World::of(Random::new(seed), seed, loud)
+    }
+
+    /// The same, in circumstances that somebody has thought up: every decision is made by these bytes.
+    pub fn given(bytes: &[u8], loud: bool) -> World {
+        World::of(Random::given(bytes), bytes.len() as u64, loud)
+    }
+
+    /// Whether the bytes of [`World::given`] have all been used.
+    pub fn is_used_up(&self) -> bool {
+        self.random.is_used_up()
+    }
+
+    fn of(mut random: Random, seed: u64, loud: bool) -> World {
         let start = Instant::now();
         let timeout = if random.chance(50) {
             HeartbeatTimeout::Percent(50)

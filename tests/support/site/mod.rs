@@ -162,6 +162,11 @@ impl FakeSite {
         )
     }
 
+    /// Whether it is on a TCP port.
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.door.address(), Address::Tcp { .. })
+    }
+
     /// The TCP address; a site on a UNIX socket has none.
     pub fn tcp(&self) -> SocketAddr {
         match self.door.address() {

@@ -1,0 +1,139 @@
+//! When all is over: everything works, and nothing is held or open that was not in the beginning.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::{Background, Client, eventually, stretched};
+use crate::town::{Fakes, Town, USUAL_CHANNELS};
+
+/// How much larger the daemon may be than in the beginning, in KiB. Its allocator keeps some.
+const GROWTH_KB: usize = 48 * 1024;
+
+/// How long the last trouble may last.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the daemon has while nothing happens.
+#[derive(Debug)]
+pub struct Vitals {
+    descriptors: usize,
+    resident_kb: usize,
+}
+
+fn descriptors(pid: u32) -> usize {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    entries.map_or(usize::MAX, Iterator::count)
+}
+
+fn resident_kb(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+impl Vitals {
+    /// Waits until every site is reached, and looks then.
+    pub fn of(background: &Background, town: &Town, fakes: &Fakes) -> Vitals {
+        await_channels(fakes);
+        await_ready(background, town);
+        let pid = background.expect_pid();
+        Vitals {
+            descriptors: descriptors(pid),
+            resident_kb: resident_kb(pid),
+        }
+    }
+}
+
+/// As many channels as configured, at the first place of each site; none at any other.
+fn await_channels(fakes: &Fakes) {
+    for (house, places) in fakes.iter().enumerate() {
+        for (place, fake) in places.iter().enumerate() {
+            let wanted = if place == 0 { USUAL_CHANNELS } else { 0 };
+            let what = format!("site {house} has {wanted} channels at its place {place}");
+            eventually(&what, || fake.open_channels() == wanted);
+        }
+    }
+}
+
+/// Asks the daemon about itself; the numbers of all rows.
+fn asked(background: &Background, table: &str, columns: &str) -> Vec<Vec<u64>> {
+    let path = background.root().file("tmp/run/liveproxyd.ctl");
+    let client = Client::connect(path);
+    let answer = client.ask(format!("GET {table}\nColumns: {columns}\n"));
+    let text = answer.text();
+    assert_eq!(answer.code, 200, "{text}");
+    let row = |line: &str| line.split(';').map(|cell| cell.parse().unwrap()).collect();
+    text.lines().map(row).collect()
+}
+
+/// Every site is ready, nobody waits, nobody is there, and no memory is held.
+fn await_ready(background: &Background, town: &Town) {
+    let sites = town.houses.len() as u64;
+    let channels = sites * USUAL_CHANNELS as u64;
+    // The one client is the one that asks.
+    let wanted = [sites, sites, channels, 0, 1, 0, 0, 0, 0];
+    let columns = "sites sites_ready channels channels_busy clients waiting slow_readers \
+                   request_memory response_memory";
+    let mut found = Vec::new();
+    let deadline = Instant::now() + stretched(PATIENCE);
+    while found != [wanted] {
+        assert!(Instant::now() < deadline, "{columns}: {found:?}");
+        std::thread::sleep(LOOK);
+        found = asked(background, "status", columns);
+    }
+}
+
+/// What became of queries is never more than the queries.
+fn expect_balanced_counters(background: &Background) {
+    let columns = "queries queries_answered queries_refused_unreachable queries_refused_busy \
+                   queries_refused_timeout queries_refused_other commands_delivered \
+                   commands_refused commands_not_delivered commands_unknown";
+    for row in asked(background, "sites", columns) {
+        let ends: u64 = row[1..].iter().sum();
+        assert!(ends <= row[0], "{columns}: {row:?}");
+    }
+}
+
+/// Expects that everything is as it was.
+pub fn expect(background: &Background, town: &Town, fakes: &Fakes, before: &Vitals) {
+    // An earlier daemon may have 10 s to finish.
+    eventually("one daemon is left", || background.processes().len() == 1);
+    for house in &town.houses {
+        let name = house.name;
+        let line = format!("Filter: site = {name}\nFilter: visit = last\n");
+        eventually(&format!("{name} answers"), || {
+            let answer = background.client(name).ask(format!("GET hosts\n{line}"));
+            answer.code == 200 && answer.text().contains(&line)
+        });
+    }
+    await_channels(fakes);
+    await_ready(background, town);
+    expect_balanced_counters(background);
+    let pid = background.expect_pid();
+    eventually("there are as few descriptors as before", || {
+        descriptors(pid) <= before.descriptors
+    });
+    let resident = resident_kb(pid);
+    println!(
+        "resident: {} KiB before, {resident} after",
+        before.resident_kb
+    );
+    assert!(
+        resident < before.resident_kb + GROWTH_KB,
+        "{before:?}, {resident} KiB in the end"
+    );
+    expect_only_sockets(&background.root().file("tmp/run/liveproxy"), town);
+}
+
+/// No temporary name and no socket of a site that was taken out.
+fn expect_only_sockets(folder: &Path, town: &Town) {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    let wanted: Vec<&str> = town.houses.iter().map(|house| house.name).collect();
+    assert_eq!(names, wanted);
+}
