@@ -58,6 +58,10 @@ pub struct Arguments {
     pub slow_queries: Option<Duration>,
     /// The certificates that sites are trusted by.
     pub ca_file: Option<PathBuf>,
+    /// The certificate that ports with TLS show.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key.
+    pub tls_key: Option<PathBuf>,
 }
 
 fn options() -> Options {
@@ -158,6 +162,18 @@ fn options() -> Options {
             "trusted certificates, for channels over TLS",
             "FILE",
         )
+        .optopt(
+            "",
+            "tls-certificate",
+            "certificate that sites' TCP ports show, with its key",
+            "FILE",
+        )
+        .optopt(
+            "",
+            "tls-key",
+            "the key, if it stands in a file of its own",
+            "FILE",
+        )
         .optflag("", "demo", "try it: serve two built-in demonstration sites")
         .optflag("h", "help", "print this")
         .optflag("V", "version", "print the version");
@@ -250,6 +266,8 @@ fn from_matches(matches: &Matches) -> Result<Arguments, String> {
         takeover: matches.opt_present("takeover"),
         slow_queries,
         ca_file: path("ca-file"),
+        tls_certificate: path("tls-certificate"),
+        tls_key: path("tls-key"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! A client: someone who has connected to a site's socket. Its requests are
+//! A client: someone who has connected to a site's socket or port. Its requests are
 //! answered strictly in order, so it has one query at a time; what it has
 //! written behind that waits here. Knows queries only by id, and channels not at all.
 
@@ -6,6 +6,7 @@ use crate::ids::{QueryId, SiteId};
 use crate::proto::request::{Framer, Step, Style};
 use crate::stream::{Arrival, Stream};
 use crate::timers::Armed;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A request that is not complete this long after its first byte is refused,
@@ -38,6 +39,8 @@ pub enum Parting {
     NoRoom,
     /// Its site is no longer served.
     Dismissed,
+    /// The handshake of TLS has come to nothing.
+    NotSecured,
 }
 
 impl std::fmt::Display for Parting {
@@ -51,6 +54,7 @@ impl std::fmt::Display for Parting {
             Parting::MadeRoom => "idle when others needed its place",
             Parting::NoRoom => "no room",
             Parting::Dismissed => "its site is no longer served",
+            Parting::NotSecured => "no TLS handshake",
         })
     }
 }
@@ -75,9 +79,27 @@ impl Failure {
     }
 }
 
+/// By which way a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// The site's socket in the file system.
+    Socket,
+    /// The site's TCP port.
+    Port,
+}
+
 /// What the client is at.
 #[derive(Debug)]
 pub enum State {
+    /// The handshake of TLS.
+    Securing {
+        /// When it has to be done.
+        until: Instant,
+        /// The port to which it has come.
+        port: u16,
+        /// Where it comes from, for the log.
+        from: IpAddr,
+    },
     /// Its next request is awaited.
     Reading {
         /// When that began to come.
@@ -110,6 +132,8 @@ pub enum Heard {
 pub struct Client {
     /// The site it is connected to.
     pub site: SiteId,
+    /// By which way it has come.
+    pub via: Via,
     /// Its connection.
     pub stream: Stream,
     /// What it is at.
@@ -141,6 +165,8 @@ pub struct Client {
     ended: bool,
     /// We read no more than what it had written by then.
     dismissed: bool,
+    /// It was told that no more will come from us, and has until then to end.
+    seen_off: Option<Instant>,
 }
 
 impl Client {
@@ -148,6 +174,10 @@ impl Client {
     pub fn new(site: SiteId, stream: Stream, turned_away: bool, number: u64, now: Instant) -> Self {
         Client {
             site,
+            via: match stream.is_remote() {
+                true => Via::Port,
+                false => Via::Socket,
+            },
             stream,
             state: State::Reading {
                 // One that is turned away may not even be idle for long.
@@ -167,6 +197,7 @@ impl Client {
             pending: Vec::new(),
             ended: false,
             dismissed: false,
+            seen_off: None,
         }
     }
 
@@ -241,16 +272,35 @@ impl Client {
 
     /// Nothing is to be read from it beyond what it has written so far, unless
     /// it is in the middle of a request. One that has not asked anything yet
-    /// stays too, if it may not be dismissed `anyway`. `true` if that is news.
-    pub fn dismiss(&mut self, anyway: bool) -> bool {
+    /// stays too, if it may not be dismissed `anyway`. `true` if what it has
+    /// written by now is to be read.
+    ///
+    /// Over TCP nobody can be told that no more is read: its write would succeed
+    /// all the same. So the end of what we send tells it, and it is listened to
+    /// until it ends as well: a command that was on its way still counts.
+    pub fn dismiss(&mut self, anyway: bool, now: Instant) -> bool {
         let is_reading = matches!(self.state, State::Reading { .. });
         let may_go = self.requests > 0 || anyway;
         if self.dismissed || !is_reading || !may_go || self.is_inside_request() {
             return false;
         }
         self.dismissed = true;
-        self.stream.shut_read();
-        true
+        match self.via {
+            Via::Socket => {
+                self.stream.shut_read();
+                true
+            }
+            Via::Port => {
+                self.stream.shut_write();
+                self.seen_off = Some(now + LINGER);
+                false
+            }
+        }
+    }
+
+    /// Whether nothing can be said to it any more, and it is only waited for its end.
+    pub fn is_seen_off(&self) -> bool {
+        self.seen_off.is_some()
     }
 
     /// When it came, or got its last answer.
@@ -330,15 +380,21 @@ impl Client {
         self.framer.held() + self.pending.len()
     }
 
-    /// Whether bytes may be lost if the connection is closed now.
+    /// Whether bytes may be lost if the connection is closed now. Over TCP what
+    /// it still sends would destroy what is on its way to it.
     pub fn has_unread(&self) -> bool {
-        !self.ended && self.stream.can_read()
+        let may_send = self.via == Via::Port && !self.stream.is_half_closed();
+        !self.ended && (self.stream.can_read() || may_send)
     }
 
     /// Until when it has time for what it is at; a query's own deadline is not counted.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Reading { since } => since.map(|since| since + REQUEST_TIMEOUT),
+            State::Securing { until, .. } => Some(until),
+            State::Reading { since } => {
+                let complete = since.map(|since| since + REQUEST_TIMEOUT);
+                complete.into_iter().chain(self.seen_off).min()
+            }
             State::Asking(_) => None,
             State::Leaving { until } => Some(until),
         }

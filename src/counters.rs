@@ -41,6 +41,8 @@ macro_rules! declare {
 declare! {
     Clients clients_accepted "Clients that have connected."
     ClientsRefused clients_refused "Clients that were sent away because there were too many."
+    ClientsForbidden clients_forbidden "Connections to the site's port from addresses that are not in only_from."
+    ClientsNotSecured clients_not_secured "Connections to the site's port whose TLS handshake has failed."
     Queries queries "Queries and commands that have arrived."
     Answered queries_answered "Queries whose response was received completely."
     RefusedUnreachable queries_refused_unreachable "Queries refused because the site was not reachable."

@@ -292,7 +292,8 @@ impl Life<'_> {
     fn stop(&mut self) {
         log::info!("stopping: what was asked is answered, nothing new is taken");
         // Where another one has taken over, the service as a whole does not stop.
-        if self.pid_file.as_ref().is_some_and(PidFile::is_in_place) {
+        let is_followed = !self.pid_file.as_ref().is_some_and(PidFile::is_in_place);
+        if !is_followed {
             self.supervisor.stopping();
             // Who counts the sites that are ready must not count ours.
             let _ = std::fs::remove_file(&self.places.state_file);
@@ -302,7 +303,7 @@ impl Life<'_> {
             self.reactor.keep_all_channels();
             self.reactor.share_sites(OTHER_STOPS);
         }
-        self.reactor.stop();
+        self.reactor.stop(is_followed);
         // Not before the sockets: who starts next is to find none of them.
         self.pid_file = None;
     }

@@ -1,8 +1,13 @@
 //! A site's listening socket in the file system: put in place without a moment
-//! in which there is none, and taken away only while it is still ours.
+//! in which there is none, and taken away only while it is still ours. Its TCP
+//! port, if it has one, stands in `port`.
+
+mod port;
+
+pub use port::PortListener;
 
 use crate::sys;
-use mio::net::{UnixListener, UnixStream};
+use mio::net::{TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::ffi::OsStr;
@@ -18,6 +23,15 @@ pub struct Access {
     pub mode: u32,
     /// Group of the socket, if it is not to be the process's own.
     pub group: Option<u32>,
+}
+
+/// A connection that somebody has made, not looked at yet.
+#[derive(Debug)]
+pub enum Visitor {
+    /// Over a socket in the file system.
+    Local(UnixStream),
+    /// Over a port.
+    Remote(TcpStream),
 }
 
 /// Where site sockets are put.
@@ -48,6 +62,13 @@ impl Sockets {
                 sys::words(&error)
             )
         })
+    }
+
+    /// Takes a TCP port on which nobody is answered yet. The error is one line
+    /// for a person.
+    pub fn prepare_port(&self, port: u16) -> Result<PortListener, String> {
+        PortListener::bind(port, self.predecessor.is_some())
+            .map_err(|error| format!("cannot listen on port {port}: {}", sys::words(&error)))
     }
 
     /// Removes the temporary sockets of daemons that were killed before they
@@ -133,10 +154,10 @@ impl Listener {
     }
 
     /// The next client, or nothing if there is none at present.
-    pub fn accept(&self) -> io::Result<Option<UnixStream>> {
+    pub fn accept(&self) -> io::Result<Option<Visitor>> {
         loop {
             match self.socket.accept() {
-                Ok((socket, _)) => return Ok(Some(socket)),
+                Ok((socket, _)) => return Ok(Some(Visitor::Local(socket))),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}

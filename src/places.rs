@@ -5,6 +5,7 @@ use crate::cli::Arguments;
 use crate::config::Surroundings;
 use crate::listen::Access;
 use crate::sys;
+use crate::tls::IdentityFiles;
 use std::env;
 use std::fmt;
 use std::fs;
@@ -61,6 +62,8 @@ pub struct Places {
     pub local_core: PathBuf,
     /// The certificates that sites are trusted by.
     pub ca_file: PathBuf,
+    /// What sites' TCP ports show.
+    pub identity: IdentityFiles,
 }
 
 impl Places {
@@ -92,6 +95,9 @@ impl Places {
                 Some(sys::group_id(name).ok_or_else(|| format!("There is no group '{name}'"))?)
             }
         };
+        let given = |file: &Option<PathBuf>| file.as_deref().map(whole).transpose();
+        let certificate = given(&arguments.tls_certificate)?;
+        let key = given(&arguments.tls_key)?.or_else(|| certificate.clone());
         Ok(Places {
             config,
             socket_dir: or(&arguments.socket_dir, usual.socket_dir)?,
@@ -105,11 +111,18 @@ impl Places {
             control_socket: or(&arguments.control_socket, whole(&control_socket)?)?,
             local_core: usual.local_core,
             ca_file: or(&arguments.ca_file, usual.ca_file)?,
+            identity: IdentityFiles {
+                certificate: certificate.unwrap_or(usual.identity.certificate),
+                key: key.unwrap_or(usual.identity.key),
+            },
         })
     }
 
     /// The places of an OMD site, as Checkmk's GUI expects them.
     pub fn of_omd_site(root: &Path) -> Places {
+        // The folder of a site is called as the site.
+        let mut pem = root.file_name().unwrap_or_default().to_os_string();
+        pem.push(".pem");
         Places {
             config: ConfigPlace::Omd(root.join("etc/check_mk")),
             socket_dir: root.join("tmp/run/liveproxy"),
@@ -123,6 +136,7 @@ impl Places {
             control_socket: root.join("tmp/run/liveproxyd.ctl"),
             local_core: root.join("tmp/run/live"),
             ca_file: root.join("var/ssl/ca-certificates.crt"),
+            identity: in_one_file(root.join("etc/ssl/sites").join(pem)),
         }
     }
 
@@ -135,6 +149,7 @@ impl Places {
             // No site is called so: names have no dots.
             pid_file: "/run/liveproxyd/liveproxyd.pid".into(),
             ca_file: of_system(),
+            identity: in_one_file("/etc/liveproxyd/liveproxyd.pem".into()),
             control_socket: "/run/liveproxyd/liveproxyd.ctl".into(),
             ..Places::of_omd_site(Path::new("/"))
         }
@@ -191,6 +206,13 @@ fn of_system() -> PathBuf {
     there.unwrap_or(&DEBIAN).into()
 }
 
+fn in_one_file(path: PathBuf) -> IdentityFiles {
+    IdentityFiles {
+        certificate: path.clone(),
+        key: path,
+    }
+}
+
 fn whole(path: &Path) -> Result<PathBuf, String> {
     absolute(path).map_err(|error| format!("'{}': {}", path.display(), sys::words(&error)))
 }
@@ -233,6 +255,29 @@ mod tests {
         );
         assert_eq!(places.config, ConfigPlace::File("/etc/other.mk".into()));
         assert_eq!(places.access.mode, 0o600);
+    }
+
+    #[test]
+    fn the_key_stands_with_its_certificate_unless_it_is_named() {
+        let files = |certificate: Option<&str>, key: Option<&str>| {
+            let places = Places::find(&Arguments {
+                root: Some("/omd/sites/x".into()),
+                tls_certificate: certificate.map(PathBuf::from),
+                tls_key: key.map(PathBuf::from),
+                ..Arguments::default()
+            });
+            let files = places.unwrap().identity;
+            (files.certificate, files.key)
+        };
+        let usual = PathBuf::from("/omd/sites/x/etc/ssl/sites/x.pem");
+        let (crt, key) = (PathBuf::from("/own.crt"), PathBuf::from("/own.key"));
+        assert_eq!(files(None, None), (usual.clone(), usual.clone()));
+        assert_eq!(files(Some("/own.crt"), None), (crt.clone(), crt.clone()));
+        assert_eq!(
+            files(Some("/own.crt"), Some("/own.key")),
+            (crt, key.clone())
+        );
+        assert_eq!(files(None, Some("/own.key")), (usual, key));
     }
 
     #[test]

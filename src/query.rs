@@ -5,7 +5,7 @@
 use crate::ids::{ChannelId, ClientId, SiteId};
 use crate::memory::Account;
 use crate::proto::request::Request;
-use crate::proto::response::{HEADER_LEN, Piece};
+use crate::proto::response::{BAD_GATEWAY, HEADER_LEN, Piece, UNTRUSTED};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -109,8 +109,18 @@ impl Query {
         };
         let mut bytes = piece.body;
         if let Some(header) = piece.began {
-            let length = header.length + if fixed16 { HEADER_LEN as u64 } else { 0 };
+            // Another proxy's own answer. Without its header only this tells it
+            // from data.
+            let prefix = match header.status {
+                BAD_GATEWAY | UNTRUSTED if !fixed16 => format!("{}: ", header.status),
+                _ => String::new(),
+            };
+            let before = if fixed16 { HEADER_LEN } else { prefix.len() };
+            let length = header.length + before as u64;
             let response = response.insert(Response::new(length, now));
+            if !prefix.is_empty() {
+                response.push_header(prefix.as_bytes());
+            }
             if !piece.done {
                 response.reserve(memory, now);
             }

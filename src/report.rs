@@ -140,7 +140,7 @@ pub struct ClientReport {
     pub number: u64,
     /// Its site; empty on the control socket.
     pub site: String,
-    /// `idle`, `reading`, `wait_for_channel`, `wait_for_response`, `response` or `leaving`.
+    /// `handshake`, `idle`, `reading`, `wait_for_channel`, `wait_for_response`, `response` or `leaving`.
     pub state: &'static str,
     /// Since when.
     pub since: f64,

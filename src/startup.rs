@@ -26,13 +26,7 @@ pub fn read_config(arguments: &Arguments, places: &Places) -> Result<Config, Vec
             .map_err(|text| vec![Problem::without_place(text)])?
     };
     see_to_tls(&mut config, places);
-    for site in config.sites.iter().filter(|site| site.tcp.is_some()) {
-        let text = format!(
-            "site '{}': 'tcp' is ignored: this version does not offer sites on a port",
-            site.name
-        );
-        config.warnings.push(Problem::without_place(text));
-    }
+    see_to_ports(&mut config, places);
     Ok(config)
 }
 
@@ -49,11 +43,22 @@ fn see_to_tls(config: &mut Config, places: &Places) {
     if tls::IS_BUILT_IN {
         return;
     }
-    let wants_tls = |site: &SiteConfig| matches!(&site.address, Address::Tcp { tls: Some(_), .. });
-    for site in config.sites.extract_if(.., |site| wants_tls(site)) {
+    let wants_tls = |site: &SiteConfig| match (&site.address, &site.tcp) {
+        (Address::Tcp { tls: Some(_), .. }, _) => Some("'tls'"),
+        (_, Some(port)) if port.tls => Some("'tcp'"),
+        _ => None,
+    };
+    for site in config
+        .sites
+        .extract_if(.., |site| wants_tls(site).is_some())
+    {
+        let (accepted, key) = match wants_tls(&site) {
+            Some(key @ "'tcp'") => ("'tls': False", key),
+            _ => ("('plain_text', {})", "'tls'"),
+        };
         let text = format!(
-            "site '{}': 'tls': this daemon was built without TLS (cargo feature 'tls'); \
-             accepted: ('plain_text', {{}})",
+            "site '{}': {key}: this daemon was built without TLS (cargo feature 'tls'); \
+             accepted: {accepted}",
             site.name
         );
         let problem = Problem::without_place(text);
@@ -62,6 +67,47 @@ fn see_to_tls(config: &mut Config, places: &Places) {
             name: site.name,
             problem,
         });
+    }
+}
+
+/// Says which ports anybody can use, and which nobody can.
+fn see_to_ports(config: &mut Config, places: &Places) {
+    let ports = config.sites.iter().filter_map(|site| {
+        let tcp = site.tcp.as_ref()?;
+        Some((&site.name, tcp))
+    });
+    let (mut warnings, mut want_certificate) = (Vec::new(), Vec::new());
+    for (name, tcp) in ports {
+        if tcp.tls {
+            want_certificate.push(format!("'{name}'"));
+        } else if tcp.only_from.is_none() {
+            warnings.push(format!(
+                "site '{name}', 'tcp': everybody can use port {}, and can read along; \
+                 'only_from' says who may, 'tls' encrypts",
+                tcp.port
+            ));
+        }
+    }
+    if !want_certificate.is_empty()
+        && let Err(why) = places.identity.check()
+    {
+        warnings.push(format!(
+            "'tcp' with 'tls' of {}: {why}; whoever connects there is turned away until this is mended",
+            shortened(&want_certificate)
+        ));
+    }
+    let problems = warnings.into_iter().map(Problem::without_place);
+    config.warnings.extend(problems);
+}
+
+/// Names for one line.
+fn shortened(names: &[String]) -> String {
+    /// Nobody reads more of them.
+    const MOST: usize = 5;
+    let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>();
+    match names.len().saturating_sub(MOST) {
+        0 => format!("site {}", shown.join(", ")),
+        more => format!("site {} and {more} more", shown.join(", ")),
     }
 }
 
@@ -90,6 +136,7 @@ pub fn build(
     sockets.sweep();
     let mut reactor = Reactor::new(sockets.clone())
         .map_err(|error| format!("cannot make the event loop: {}", sys::words(&error)))?;
+    reactor.identify_by(places.identity.clone());
     reactor.hide();
     // First: who finds out on it that there is another daemon has done nothing yet.
     reactor.add_console(sockets.prepare_at(&places.control_socket)?);
@@ -104,7 +151,8 @@ const OTHER_DESCRIPTORS: usize = 16;
 /// Sees to it that clients leave the sites their channels, and says at the
 /// start what would otherwise be found out under load.
 pub fn fit_descriptors(config: &mut Config) {
-    let channels: usize = config.sites.iter().map(|site| site.channels + 2).sum();
+    let own = |site: &SiteConfig| site.channels + 2 + usize::from(site.tcp.is_some());
+    let channels: usize = config.sites.iter().map(own).sum();
     let needed = channels + config.refused.len() + OTHER_DESCRIPTORS;
     let limit = match sys::raise_file_limit() {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),

@@ -5,6 +5,7 @@
 //! Events are edge-triggered: one is told once. What may be possible is noted
 //! in the stream and taken back only when the system says that it is not.
 
+use crate::listen::Visitor;
 use crate::sys::{self, Peer};
 use crate::tls::Session;
 use mio::event::{Event, Source};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A line that has gone without a packet is noticed after 30 + 3 x 5 s.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+pub const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(30))
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
@@ -198,8 +199,12 @@ impl Stream {
 
     /// A connection that a client has made. Not registered yet, so that its
     /// first request can be read before.
-    pub fn accepted(socket: UnixStream, token: Token) -> Self {
-        Stream::new(Socket::Unix(socket), true, token)
+    pub fn accepted(visitor: Visitor, token: Token) -> Self {
+        let socket = match visitor {
+            Visitor::Local(socket) => Socket::Unix(socket),
+            Visitor::Remote(socket) => Socket::Tcp(socket),
+        };
+        Stream::new(socket, true, token)
     }
 
     /// Begins a connection to a site.
@@ -247,6 +252,8 @@ impl Stream {
     /// is a matter of [`Stream::establish`].
     pub fn secure(&mut self, session: Session) {
         self.session = Some(Box::new(session));
+        // What a handshake has to say may not fit into the socket at once.
+        self.watches_writing |= !self.is_registered;
     }
 
     /// Whether TLS is spoken over it.
@@ -295,6 +302,18 @@ impl Stream {
             end_announced: self.end_announced,
         };
         (self.session.as_deref_mut(), line)
+    }
+
+    /// Whether the system has taken all that was written.
+    pub fn is_flushed(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_none_or(|session| session.is_flushed())
+    }
+
+    /// Whether it goes over TCP, where an end of our reading is not told to the
+    /// other side, and bytes that nobody reads destroy what is still on its way there.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.socket, Socket::Tcp(_))
     }
 
     /// Whether it goes over TCP as it is: the other side may have expected TLS.

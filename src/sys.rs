@@ -106,6 +106,48 @@ pub fn peer(socket: &impl AsRawFd) -> Option<Peer> {
     })
 }
 
+/// Of all sockets that listen on one TCP port, the one that came in at this
+/// place is to get the new connections; where there is none at that place, the
+/// system chooses. Those that are being made stay where they are.
+pub fn give_connections_to(socket: &impl AsRawFd, place: u32) -> io::Result<()> {
+    attach_constant(socket, libc::SO_ATTACH_REUSEPORT_CBPF, place)
+}
+
+/// A listening socket hears of no new connection any more; those that are in
+/// its queue stay there.
+pub fn deafen(socket: &impl AsRawFd) -> io::Result<()> {
+    // So many bytes of each packet are kept.
+    attach_constant(socket, libc::SO_ATTACH_FILTER, 0)
+}
+
+/// Has the system run a program (classic BPF) that does nothing but return a constant.
+fn attach_constant(socket: &impl AsRawFd, option: i32, constant: u32) -> io::Result<()> {
+    let mut code = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: constant,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut code,
+    };
+    // SAFETY: `program` describes one instruction; both live for the call, which copies them.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sends a signal to a process.
 pub fn signal(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is handed over.

@@ -203,7 +203,7 @@ pub(super) fn clients() -> Vec<Column<ClientReport>> {
         }),
         text(
             "state",
-            "One of idle, reading, wait_for_channel, wait_for_response, response, leaving.",
+            "One of handshake, idle, reading, wait_for_channel, wait_for_response, response, leaving.",
             |client| client.state,
         ),
         time("since", "Since when it is in that state.", |client| {

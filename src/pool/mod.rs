@@ -191,7 +191,7 @@ pub enum Loss {
     /// A heartbeat was not answered within this time.
     Missed(Duration),
     /// A heartbeat was answered with this status instead of 200.
-    Unwell(u16),
+    Unwell(u16, String),
     /// A query was not answered within this time.
     TimedOut(Duration),
     /// The client has gone and too much of the response is still to come.
@@ -213,7 +213,7 @@ impl Loss {
             Loss::NotFound(_) | Loss::NotConnected(_) | Loss::NoAnswer => true,
             Loss::Untrusted(_) | Loss::NotTls(_) | Loss::HandshakeCut => true,
             Loss::HandshakeUnanswered | Loss::HandshakeFailed(_) | Loss::SpeaksTls => true,
-            Loss::Surplus | Loss::OutOfStep(_) | Loss::Missed(_) | Loss::Unwell(_) => false,
+            Loss::Surplus | Loss::OutOfStep(_) | Loss::Missed(_) | Loss::Unwell(..) => false,
             Loss::TimedOut(_) | Loss::Abandoned | Loss::NotNeeded => false,
             Loss::SiteDead | Loss::NoRoom => false,
         }
@@ -264,7 +264,13 @@ impl fmt::Display for Loss {
             Loss::Missed(time) => {
                 write!(f, "heartbeat unanswered for {:.1} s", time.as_secs_f64())
             }
-            Loss::Unwell(status) => write!(f, "heartbeat answered with status {status}"),
+            Loss::Unwell(status, words) => {
+                write!(f, "heartbeat answered with status {status}")?;
+                match words.as_str() {
+                    "" => Ok(()),
+                    words => write!(f, ": {words}"),
+                }
+            }
             Loss::TimedOut(time) => write!(f, "no response within {:.1} s", time.as_secs_f64()),
             Loss::Abandoned => f.write_str("its client has gone, most of the response was to come"),
             Loss::NotNeeded => f.write_str("not needed at present"),

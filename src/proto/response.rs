@@ -256,6 +256,13 @@ fn number(digits: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// A success with this body, framed.
+pub fn framed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("200 {:>11}\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
 /// An answer of our own: framed for a client that asked for it, and otherwise
 /// `502: text`, the form in which the servers themselves write an error
 /// outside of a response and in which Perl and LMD recognise one.

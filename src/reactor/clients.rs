@@ -2,7 +2,7 @@
 //! answers.
 
 use super::{Reactor, Who};
-use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State};
+use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State, Via};
 use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::memory::Account;
@@ -35,6 +35,7 @@ impl Reactor {
                 return;
             };
             let goes_on = match client.state {
+                State::Securing { .. } => self.secure_client(id),
                 State::Reading { .. } => self.listen(id),
                 State::Asking(query) => self.deliver(id, query),
                 State::Leaving { .. } => {
@@ -138,8 +139,15 @@ impl Reactor {
             return;
         };
         let (site, style, kind) = (client.site, request.style, request.kind);
+        let via = client.via;
+        if kind == Kind::Command && !self.may_command(site, via) {
+            return self.command_forbidden(id);
+        }
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
         if kind != Kind::Command {
-            if client.stream.hung_up() {
+            if client.stream.hung_up() || client.is_seen_off() {
                 // Nobody is there to read the answer; commands behind it still count.
                 client.rest(self.now);
                 return;
@@ -149,6 +157,15 @@ impl Reactor {
                 return self.answer_bytes(id, style.fixed16 && style.keep_alive, bytes);
             }
         }
+        if via == Via::Port
+            && !client.turned_away
+            && let Some(bytes) = self.answer_to_heartbeat(site, &request)
+        {
+            return self.answer_bytes(id, true, bytes);
+        }
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
         let Some(entry) = self.sites.get(site) else {
             return self.close_client(id, Parting::Dismissed);
         };
@@ -300,20 +317,25 @@ impl Reactor {
             Stage::Waiting | Stage::Held(_) | Stage::Answered { .. } => None,
         };
         let style = query.request.style;
+        let registry = self.poll.registry();
         let Some(response) = query.response_mut() else {
             return false;
         };
-        let registry = self.poll.registry();
         let now = self.now;
-        if response
-            .flush(|bytes| client.stream.write(bytes, registry), now)
-            .is_err()
-        {
+        // A record of TLS that the system has not taken goes first.
+        let mut outcome = match client.stream.is_flushed() {
+            true => Ok(()),
+            false => client.stream.write(&[], registry).map(|_| ()),
+        };
+        if outcome.is_ok() {
+            outcome = response.flush(|bytes| client.stream.write(bytes, registry), now);
+        }
+        if outcome.is_err() {
             client.stream.give_up();
             self.abandon(id, query_id);
             return true;
         }
-        let delivered = response.is_delivered();
+        let delivered = response.is_delivered() && client.stream.is_flushed();
         if let Some(channel) = channel {
             // It may have waited for room.
             self.channel_is_ready(channel);
@@ -402,6 +424,10 @@ impl Reactor {
             return self.arm_client(id);
         }
         match client.state {
+            State::Securing { .. } => self.handshake_overdue(id),
+            State::Reading { .. } if client.is_seen_off() => {
+                self.close_client(id, Parting::Dismissed);
+            }
             State::Reading { .. } => {
                 let style = client.style();
                 if client.turned_away {
@@ -459,7 +485,9 @@ impl Reactor {
                 Stage::Sent { response, .. } => response.as_ref()?.is_slow_at(),
                 Stage::Waiting | Stage::Held(_) => None,
             },
-            State::Reading { .. } | State::Leaving { .. } => client.deadline(),
+            State::Securing { .. } | State::Reading { .. } | State::Leaving { .. } => {
+                client.deadline()
+            }
         }
     }
 
@@ -512,6 +540,9 @@ impl Reactor {
             return;
         };
         self.requests.give_back(client.charged);
+        if let State::Securing { port, .. } = client.state {
+            self.end_handshake(port);
+        }
         if !client.is_ghost {
             self.free_place(client.site, client.turned_away);
         }

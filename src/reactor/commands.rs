@@ -10,8 +10,61 @@ use crate::client::Failure;
 use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Owed, Refusal};
-use crate::proto::response::{self, BAD_GATEWAY};
+use crate::proto::response::{self, BAD_GATEWAY, Short};
 use crate::query::Stage;
+
+/// What somebody is told who gives a command where only reading is allowed.
+const READ_ONLY: &str = "This port takes no commands";
+
+/// How the sentence begins that stands in place of the answer behind a command.
+const BEFORE: &str = "Command before this query ";
+
+/// What has become of a command that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody has executed it.
+    NotDelivered,
+    /// It was sent, and nothing more is known.
+    Unknown,
+}
+
+impl Fate {
+    const ALL: [Fate; 2] = [Fate::NotDelivered, Fate::Unknown];
+
+    fn words(self) -> &'static str {
+        match self {
+            Fate::NotDelivered => "was not delivered",
+            Fate::Unknown => "may not have been delivered",
+        }
+    }
+
+    fn counter(self) -> Counter {
+        match self {
+            Fate::NotDelivered => Counter::CommandsNotDelivered,
+            Fate::Unknown => Counter::CommandsUnknown,
+        }
+    }
+}
+
+/// Where the barrier behind a command was answered by another proxy: what that
+/// one tells of the command, and why, if it has failed.
+pub(super) fn outcome_behind_a_proxy(barrier: &Short) -> Option<(Fate, String)> {
+    if barrier.header.status != BAD_GATEWAY {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&barrier.body);
+    let rest = text.strip_prefix(BEFORE)?;
+    Fate::ALL.into_iter().find_map(|fate| {
+        let why = rest.strip_prefix(fate.words())?.strip_prefix(": ")?;
+        Some((fate, why.trim_end().to_string()))
+    })
+}
+
+/// Whether these are a core's own words on a command, `400: text`.
+fn is_of_core(why: &str) -> bool {
+    let code = why.split_once(": ").map_or("", |(code, _)| code);
+    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 impl Reactor {
     /// The barrier behind a command was answered: the site has consumed the
@@ -35,7 +88,7 @@ impl Reactor {
             false => log::Level::Warn,
         };
         log::log!(level, "{}: {text}: {}", self.subject(id), self.line(id));
-        let sentence = format!("Command before this query was not delivered: {text}");
+        let sentence = format!("{BEFORE}{}: {text}", Fate::NotDelivered.words());
         self.command_ended(id, Some(Failure::new(refusal.to_vec(), sentence)));
     }
 
@@ -58,13 +111,13 @@ impl Reactor {
     /// The policy gives a command up.
     pub(super) fn refuse_command(&mut self, site: SiteId, id: QueryId, refusal: &Refusal) {
         let was_lost = matches!(refusal, Refusal::MayHaveBeenDelivered(_));
-        let (delivery, counter) = match was_lost || self.is_written(id) {
-            true => ("may not have been delivered", Counter::CommandsUnknown),
-            false => ("was not delivered", Counter::CommandsNotDelivered),
+        let fate = match was_lost || self.is_written(id) {
+            true => Fate::Unknown,
+            false => Fate::NotDelivered,
         };
-        self.count(site, counter);
+        self.count(site, fate.counter());
         let text = refusal.text(self.site_name(site));
-        self.command_failed(id, delivery, &text);
+        self.command_failed(id, fate, &text);
     }
 
     /// The site of a command is dead. The command stays, unless somebody waits
@@ -88,7 +141,7 @@ impl Reactor {
         let site = query.site;
         if let Stage::Held(text) = std::mem::replace(&mut query.stage, Stage::Waiting) {
             self.count(site, Counter::CommandsNotDelivered);
-            self.command_failed(id, "was not delivered", &text);
+            self.command_failed(id, Fate::NotDelivered, &text);
             self.tell(site, Input::Withdrawn(id));
             self.run_policy();
         }
@@ -100,18 +153,42 @@ impl Reactor {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        client.add_failure(failure("was not delivered", why));
+        client.add_failure(failure(Fate::NotDelivered, why));
         let site = client.site;
         self.count(site, Counter::CommandsNotDelivered);
     }
 
-    fn command_failed(&mut self, id: QueryId, delivery: &str, why: &str) {
+    /// Another proxy, to which the command was given, tells that it has failed.
+    pub(super) fn command_failed_elsewhere(&mut self, id: QueryId, fate: Fate, why: &str) {
+        if fate == Fate::NotDelivered && is_of_core(why) {
+            return self.command_consumed(id, format!("{why}\n").as_bytes());
+        }
+        self.count_of_query(id, fate.counter());
+        self.command_failed(id, fate, why);
+    }
+
+    /// A command where only reading is allowed.
+    pub(super) fn command_forbidden(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let site = client.site;
+        client.rest(self.now);
+        client.add_failure(failure(Fate::NotDelivered, READ_ONLY));
+        self.count(site, Counter::CommandsNotDelivered);
+        if let Some(text) = self.tell_of_command(site) {
+            log::warn!("{text}: {READ_ONLY}");
+        }
+    }
+
+    fn command_failed(&mut self, id: QueryId, fate: Fate, why: &str) {
         log::error!(
-            "{}: command {delivery}: {why}: {}",
+            "{}: command {}: {why}: {}",
             self.subject(id),
+            fate.words(),
             self.line(id)
         );
-        self.command_ended(id, Some(failure(delivery, why)));
+        self.command_ended(id, Some(failure(fate, why)));
     }
 
     /// Nothing more will become of the command; its client goes on.
@@ -162,7 +239,7 @@ fn first_line(request: &[u8]) -> String {
     )
 }
 
-fn failure(delivery: &str, why: &str) -> Failure {
+fn failure(fate: Fate, why: &str) -> Failure {
     let told = response::own(BAD_GATEWAY, why, false);
-    Failure::new(told, format!("Command before this query {delivery}: {why}"))
+    Failure::new(told, format!("{BEFORE}{}: {why}", fate.words()))
 }

@@ -45,6 +45,7 @@ impl Reactor {
     fn site_of(&self, who: Who) -> Option<SiteId> {
         match who {
             Who::Site(id) | Who::Listener(id) => Some(id),
+            Who::Port(_) => None,
             Who::Client(id) => self.clients.get(id).map(|client| client.site),
             Who::Channel(id) => self.channels.get(id).map(|channel| channel.site),
         }
@@ -67,7 +68,7 @@ impl Reactor {
                     stream.close(self.poll.registry());
                 }
             }
-            Who::Site(_) | Who::Listener(_) => {}
+            Who::Site(_) | Who::Listener(_) | Who::Port(_) => {}
         }
     }
 

@@ -1,14 +1,14 @@
 //! Letting clients in, and turning those away for whom there is no room.
 
 use super::{Reactor, Who};
-use crate::client::{Client, Parting};
+use crate::client::{Client, Parting, State};
 use crate::counters::Counter;
 use crate::ids::SiteId;
-use crate::listen::Listener;
+use crate::listen::{Listener, Visitor};
 use crate::stream::Stream;
 use crate::sys;
 use crate::timers;
-use mio::net::UnixStream;
+use crate::tls::Session;
 use std::time::{Duration, Instant};
 
 /// New clients of one turn; the next ones come after everybody else had a turn.
@@ -25,7 +25,15 @@ const TURNED_AWAY_PART: usize = 4;
 const LEAST_IDLE: Duration = Duration::from_secs(1);
 
 /// After a failed accept, mostly for want of descriptors, the next is tried then.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What stands between a connection and its first request.
+pub(super) enum Entrance {
+    /// Nothing.
+    Open,
+    /// The handshake of TLS, which begins in this state.
+    Secured(Box<Session>, State),
+}
 
 impl Reactor {
     /// Lets in those who wait at a site's socket.
@@ -47,7 +55,7 @@ impl Reactor {
                 return false;
             };
             match listener.accept() {
-                Ok(Some(socket)) => self.let_in(site, socket, false),
+                Ok(Some(socket)) => self.let_in(site, socket, Entrance::Open, false),
                 Ok(None) => {
                     self.accepts_again(site);
                     return false;
@@ -64,7 +72,7 @@ impl Reactor {
     }
 
     /// Whether a further client could not even be told that there are too many.
-    fn is_crowded(&self, site: SiteId) -> bool {
+    pub(super) fn is_crowded(&self, site: SiteId) -> bool {
         let is_full = self
             .sites
             .get(site)
@@ -105,7 +113,7 @@ impl Reactor {
         drop(spare);
         let accepted = entry.listener.as_ref().map(Listener::accept);
         if let Some(Ok(Some(socket))) = accepted {
-            self.let_in(site, socket, true);
+            self.let_in(site, socket, Entrance::Open, true);
         }
     }
 
@@ -131,7 +139,13 @@ impl Reactor {
     }
 
     /// Takes a client in; `is_last`: there is no descriptor for another one.
-    fn let_in(&mut self, site: SiteId, socket: UnixStream, is_last: bool) {
+    pub(super) fn let_in(
+        &mut self,
+        site: SiteId,
+        visitor: Visitor,
+        entrance: Entrance,
+        is_last: bool,
+    ) {
         let Some(entry) = self.sites.get_mut(site) else {
             return;
         };
@@ -148,8 +162,17 @@ impl Reactor {
         self.clients_so_far += 1;
         let number = self.clients_so_far;
         let id = self.clients.insert_with(|id| {
-            let stream = Stream::accepted(socket, Who::Client(id).token());
-            Client::new(site, stream, full, number, now)
+            let mut stream = Stream::accepted(visitor, Who::Client(id).token());
+            let (session, state) = match entrance {
+                Entrance::Open => (None, None),
+                Entrance::Secured(session, state) => (Some(session), Some(state)),
+            };
+            if let Some(session) = session {
+                stream.secure(*session);
+            }
+            let mut client = Client::new(site, stream, full, number, now);
+            client.state = state.unwrap_or(client.state);
+            client
         });
         let Some(id) = id else { return };
         match full {

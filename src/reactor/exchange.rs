@@ -1,6 +1,7 @@
 //! One request and its response on a channel: sending, taking in what the
 //! site answers, and what follows at its end.
 
+use super::commands::outcome_behind_a_proxy;
 use super::reporting::Greeting;
 use super::{Reactor, SiteEntry};
 use crate::channel::{Channel, Exchange, Incoming, Purpose, State};
@@ -265,7 +266,9 @@ impl Reactor {
             return;
         };
         let is_well = short.header.status == 200;
-        let loss = (!is_well).then_some(Loss::Unwell(short.header.status));
+        // The words are those of another proxy, in a chain of them.
+        let unwell = || Loss::Unwell(short.header.status, shown(&short.body));
+        let loss = (!is_well).then(unwell);
         match purpose {
             Purpose::Heartbeat | Purpose::Query(_) => {
                 channel.is_proved |= is_well;
@@ -281,8 +284,13 @@ impl Reactor {
                 self.free(id, loss, |no| Input::Beaten(no, core));
             }
             Purpose::Command(query) => {
-                self.free(id, loss, Input::Answered);
-                self.command_consumed(query, &short.refusal);
+                let outcome = outcome_behind_a_proxy(&short);
+                // It has told what became of the command, and goes on.
+                self.free(id, loss.filter(|_| outcome.is_none()), Input::Answered);
+                match outcome {
+                    Some((fate, why)) => self.command_failed_elsewhere(query, fate, &why),
+                    None => self.command_consumed(query, &short.refusal),
+                }
             }
         }
     }

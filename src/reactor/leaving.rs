@@ -3,7 +3,7 @@
 //! is let go in a way that loses no request it has written; then the site goes.
 
 use super::Reactor;
-use crate::client::{Client, Parting, State};
+use crate::client::{Client, Parting, State, Via};
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Loss, Refusal};
 use crate::proto::request::Kind;
@@ -25,6 +25,8 @@ const LONGEST_STOP: Duration = Duration::from_secs(10);
 pub(super) enum Farewell {
     /// The daemon stops.
     Stopped,
+    /// The daemon stops, and another one has taken its place already.
+    Followed,
     /// It stands in the configuration no more.
     Removed,
     /// It is at another address now, and its clients are there already.
@@ -34,7 +36,7 @@ pub(super) enum Farewell {
 impl Farewell {
     fn sentence(self) -> &'static str {
         match self {
-            Farewell::Stopped => "the proxy is being stopped",
+            Farewell::Stopped | Farewell::Followed => "the proxy is being stopped",
             Farewell::Removed | Farewell::Moved => "it was taken out of the configuration",
         }
     }
@@ -70,7 +72,9 @@ impl Leaving {
         match (self.stage, self.farewell) {
             (Stage::Callers, _) => Some(self.since + LAST_CALLERS),
             (Stage::Grace, _) => Some(self.since + GRACE),
-            (Stage::Finishing, Farewell::Stopped) => Some(self.since + LONGEST_STOP),
+            (Stage::Finishing, Farewell::Stopped | Farewell::Followed) => {
+                Some(self.since + LONGEST_STOP)
+            }
             // Its queries have deadlines of their own.
             (Stage::Finishing, Farewell::Removed | Farewell::Moved) => None,
         }
@@ -80,7 +84,11 @@ impl Leaving {
 impl Reactor {
     /// Begins to end everything. Sockets are gone when this returns;
     /// [`Reactor::run`] goes on until all that was asked is answered.
-    pub fn stop(&mut self) {
+    ///
+    /// Where another daemon has followed this one (`is_followed`), ports stay
+    /// open for a moment: connections that are being made cannot be handed over.
+    /// Otherwise the next one must find them free.
+    pub fn stop(&mut self, is_followed: bool) {
         self.stopping = true;
         let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id).collect();
         // All sockets first: a daemon that is started now is to find none.
@@ -89,8 +97,15 @@ impl Reactor {
                 listener.take_away();
             }
         }
+        if !is_followed {
+            self.close_ports();
+        }
+        let farewell = match is_followed {
+            true => Farewell::Followed,
+            false => Farewell::Stopped,
+        };
         for id in sites {
-            self.leave(id, Farewell::Stopped);
+            self.leave(id, farewell);
         }
         self.let_go();
     }
@@ -159,6 +174,7 @@ impl Reactor {
             }
             Stage::Grace => {
                 leaving.stage = Stage::Finishing;
+                self.close_port_of(id);
                 self.wake_clients(id);
             }
             Stage::Finishing => self.cut_off(id, Farewell::Stopped.sentence()),
@@ -177,7 +193,12 @@ impl Reactor {
         let Some(leaving) = entry.and_then(|entry| entry.leaving.as_ref()) else {
             return false;
         };
-        client.dismiss(leaving.stage == Stage::Finishing)
+        let is_late = leaving.stage == Stage::Finishing;
+        // A proxy in front that lost all its channels at once would take the
+        // site for dead: half of them go a little later.
+        let is_followed = leaving.farewell == Farewell::Followed;
+        let may_stay = is_followed && client.via == Via::Port && client.number % 2 == 1;
+        (is_late || !may_stay) && client.dismiss(is_late, self.now)
     }
 
     /// Sites that have finished go.
@@ -192,10 +213,11 @@ impl Reactor {
     }
 
     fn is_done(&mut self, id: SiteId) -> bool {
+        let port = self.port_of(id);
         let Some(entry) = self.sites.get_mut(id) else {
             return true;
         };
-        let callers = entry.listener.is_some();
+        let callers = entry.listener.is_some() || port.is_some();
         let held = entry.clients > 0 || entry.memory.held() > 0;
         !callers && !held && entry.policy().is_none_or(|policy| policy.is_done())
     }

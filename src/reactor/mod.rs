@@ -13,6 +13,7 @@ mod exchange;
 mod leaving;
 mod orders;
 mod policy;
+mod port;
 mod reload;
 mod reporting;
 mod secure;
@@ -35,7 +36,7 @@ use crate::resolve::Resolver;
 use crate::slots::{Id, Slots};
 use crate::sys;
 use crate::timers::{self, Timers};
-use crate::tls::Trust;
+use crate::tls::{Identity, Trust};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
@@ -65,6 +66,8 @@ enum Who {
     Listener(SiteId),
     Client(ClientId),
     Channel(ChannelId),
+    /// A TCP port on which a site is offered.
+    Port(u16),
 }
 
 impl Who {
@@ -74,6 +77,7 @@ impl Who {
             Who::Listener(id) => (1, id.pack()),
             Who::Client(id) => (2, id.pack()),
             Who::Channel(id) => (3, id.pack()),
+            Who::Port(number) => (4, u64::from(number)),
         };
         Token((kind << Id::<()>::PACKED_BITS | id) as usize)
     }
@@ -86,6 +90,7 @@ impl Who {
             1 => Some(Who::Listener(Id::unpack(id))),
             2 => Some(Who::Client(Id::unpack(id))),
             3 => Some(Who::Channel(Id::unpack(id))),
+            4 => u16::try_from(id).ok().map(Who::Port),
             _ => None,
         }
     }
@@ -143,6 +148,10 @@ pub struct Reactor {
     actions: Vec<Action>,
     resolver: Resolver<ChannelId>,
     trust: Trust,
+    /// What ports with TLS show.
+    identity: Option<Identity>,
+    /// Ports on which sites are offered.
+    ports: port::Ports,
     /// Steps of TLS handshakes that may still be done in this turn.
     handshakes_left: usize,
     /// New channels that may be begun in this turn.
@@ -218,6 +227,8 @@ impl Reactor {
             actions: Vec::new(),
             resolver: Resolver::new(waker),
             trust: Trust::default(),
+            identity: None,
+            ports: port::Ports::new(),
             handshakes_left: 0,
             opens_left: 0,
             names_answered: false,
@@ -288,6 +299,7 @@ impl Reactor {
         for _ in 0..self.ready.len() {
             match self.ready.pop_front() {
                 Some(who @ Who::Listener(id)) => self.contained(who, |all| all.accept(id)),
+                Some(who @ Who::Port(number)) => self.contained(who, |all| all.accept_at(number)),
                 Some(who @ Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.is_ready = false;
@@ -375,7 +387,7 @@ impl Reactor {
             // The answers wait until every event is noted.
             NAMES => self.names_answered = true,
             token => match Who::of(token) {
-                Some(who @ Who::Listener(_)) => self.ready.push_back(who),
+                Some(who @ (Who::Listener(_) | Who::Port(_))) => self.ready.push_back(who),
                 Some(Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.stream.mark(event);
@@ -435,6 +447,7 @@ impl Reactor {
                 }
             }
             Who::Listener(id) => self.accept_again(id, at),
+            Who::Port(number) => self.accept_at_again(number, at),
             Who::Channel(id) => self.remind_channel(id, at),
         }
     }
@@ -513,6 +526,7 @@ mod tests {
             Who::Client(id),
             Who::Site(Id::unpack(id.pack())),
             Who::Channel(Id::unpack(5)),
+            Who::Port(6560),
         ] {
             assert_eq!(Who::of(who.token()), Some(who));
         }

@@ -73,7 +73,9 @@ impl Reactor {
                 present.insert(entry.name.clone(), id);
             }
         }
+        let ports = self.prepare_ports(&wanted)?;
         let listeners = self.prepare_sockets(&wanted, &present)?;
+        let ports = self.opened(ports)?;
         self.set_limits(config.limits);
         let mut changes = Changes::default();
         for (wanted, listener) in wanted.into_iter().zip(listeners) {
@@ -91,6 +93,7 @@ impl Reactor {
             changes.removed += 1;
             self.leave(id, Farewell::Removed);
         }
+        self.assign_ports(ports);
         self.share_memory();
         self.run_policy();
         Ok(changes)
@@ -123,9 +126,10 @@ impl Reactor {
         self.is_hidden = true;
     }
 
-    /// Puts all sockets where clients look for them.
+    /// Puts all sockets where clients look for them, and opens all ports.
     pub fn show(&mut self) -> Result<(), String> {
         self.is_hidden = false;
+        self.open_ports()?;
         let listeners = self.sites.iter().filter_map(|(_, e)| e.listener.as_ref());
         listeners.into_iter().try_for_each(put_in_place)
     }

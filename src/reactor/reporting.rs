@@ -24,7 +24,12 @@ pub(super) struct Greeting {
     program_start: u64,
     program_version: String,
     livestatus_version: String,
+    /// As it came; empty if it is too long to be one.
+    body: Vec<u8>,
 }
+
+/// A greeting is no longer than this.
+const LONGEST_GREETING: usize = 1000;
 
 /// Of a version, so much is remembered.
 const LONGEST_VERSION: usize = 100;
@@ -46,7 +51,16 @@ impl Greeting {
                 .unwrap_or(0),
             program_version: version(next()),
             livestatus_version: version(next()),
+            body: match body.len() {
+                ..=LONGEST_GREETING => body.to_vec(),
+                _ => Vec::new(),
+            },
         }
+    }
+
+    /// The answer to the last heartbeat, if there is one.
+    pub(super) fn body(&self) -> Option<&[u8]> {
+        (!self.body.is_empty()).then_some(self.body.as_slice())
     }
 }
 
@@ -275,9 +289,12 @@ impl Reactor {
     fn report_client(&self, client: &Client, clock: Clock) -> ClientReport {
         let query = match client.state {
             client::State::Asking(query) => self.queries.get(query),
-            client::State::Reading { .. } | client::State::Leaving { .. } => None,
+            client::State::Securing { .. }
+            | client::State::Reading { .. }
+            | client::State::Leaving { .. } => None,
         };
         let (state, since) = match (&client.state, query.map(|query| &query.stage)) {
+            (client::State::Securing { .. }, _) => ("handshake", client.rested()),
             (client::State::Leaving { .. }, _) => ("leaving", client.rested()),
             (client::State::Reading { since: Some(since) }, _) => ("reading", *since),
             (client::State::Reading { since: None }, _) | (_, None) => ("idle", client.rested()),
@@ -433,6 +450,7 @@ mod tests {
             1_700_000_000
         );
         assert_eq!(Greeting::of_heartbeat(b"\xff;;;;").program_start, 0);
+        assert_eq!(Greeting::of_heartbeat(&[b'x'; 1001]).body(), None);
         assert_eq!(Greeting::of_heartbeat(b""), Greeting::default());
     }
 }

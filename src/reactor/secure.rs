@@ -67,15 +67,21 @@ impl Reactor {
 
     /// Takes one of the turn's steps for the channel, or has it wait for the next turn.
     fn may_shake_hands(&mut self, id: ChannelId) -> bool {
+        let may = self.take_handshake_step();
+        if !may {
+            self.channel_is_ready(id);
+        }
+        may
+    }
+
+    /// Takes one of the turn's steps; `false` if none is left.
+    pub(super) fn take_handshake_step(&mut self) -> bool {
         match self.handshakes_left.checked_sub(1) {
             Some(left) => {
                 self.handshakes_left = left;
                 true
             }
-            None => {
-                self.channel_is_ready(id);
-                false
-            }
+            None => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Stands in for TLS in a build without it: there are no sessions.
 
+use super::IdentityFiles;
 use crate::config::Tls;
 use crate::stream::{Arrival, Line};
 use std::io;
@@ -44,6 +45,29 @@ impl Session {
     /// See the real one.
     pub fn has_more(&self) -> bool {
         match *self {}
+    }
+}
+
+/// Shows nothing.
+#[derive(Debug)]
+pub struct Identity {}
+
+impl Identity {
+    /// See the real one.
+    pub fn new(_: IdentityFiles) -> Identity {
+        Identity {}
+    }
+
+    /// Always the error. It is not met: such ports are refused at the start.
+    pub fn session(&mut self, _: Instant) -> Result<Session, String> {
+        Err("this build of the daemon has no TLS".into())
+    }
+}
+
+impl IdentityFiles {
+    /// Always the error.
+    pub fn check(&self) -> Result<(), String> {
+        Err("this build of the daemon has no TLS".into())
     }
 }
 

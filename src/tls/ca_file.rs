@@ -84,6 +84,12 @@ pub fn stamp(path: &Path) -> Result<Stamp, String> {
 
 /// Reads the file. The error is for a person.
 pub fn read(path: &Path) -> Result<Certificates, String> {
+    let text = contents(path)?;
+    Certificates::parse(&text).map_err(|why| format!("cannot use {}: {why}", path.display()))
+}
+
+/// The bytes of a file of certificates or keys. The error is for a person.
+pub fn contents(path: &Path) -> Result<Vec<u8>, String> {
     /// The bundle of a distribution has a quarter of a megabyte.
     const LARGEST: u64 = 8 * 1024 * 1024;
     let size = fs::metadata(path).map(|data| data.size());
@@ -91,8 +97,7 @@ pub fn read(path: &Path) -> Result<Certificates, String> {
         let text = format!("cannot use {}: it is larger than 8 MiB", path.display());
         return Err(text);
     }
-    let text = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    Certificates::parse(&text).map_err(|why| format!("cannot use {}: {why}", path.display()))
+    fs::read(path).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {

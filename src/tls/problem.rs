@@ -2,6 +2,7 @@
 //! certificates are those of OpenSSL, which people look up.
 
 use crate::pool::Loss;
+use crate::sys;
 use std::fmt;
 use std::io;
 
@@ -28,6 +29,17 @@ impl Problem {
             Problem::Ended => Loss::HandshakeCut,
             Problem::Failed(why) => Loss::HandshakeFailed(why),
         })
+    }
+}
+
+/// Why a client did not get through its handshake, for the log.
+pub fn words_of_client(error: &io::Error) -> String {
+    let problem = error.get_ref().and_then(|error| error.downcast_ref());
+    match problem {
+        Some(Problem::NotTls(bytes)) => format!("it says \"{bytes}\", which is not TLS"),
+        Some(Problem::Ended) => "it closed the connection".into(),
+        Some(Problem::Failed(why) | Problem::Untrusted(why)) => why.clone(),
+        None => sys::words(error),
     }
 }
 
@@ -75,8 +87,14 @@ impl From<rustls::Error> for Problem {
             E::PeerIncompatible(
                 P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig,
             ) => Problem::Failed(TOO_OLD.into()),
+            // Whoever knows TLS 1.2 says how it signs.
+            E::PeerIncompatible(
+                P::Tls12NotOffered
+                | P::Tls12NotOfferedOrEnabled
+                | P::SignatureAlgorithmsExtensionRequired,
+            ) => Problem::Failed("it offers no version of TLS from 1.2 on".into()),
             E::PeerIncompatible(why) => Problem::Failed(format!(
-                "the site's ways of encrypting and ours do not meet ({why:?})"
+                "the other side's ways of encrypting and ours do not meet ({why:?})"
             )),
             other => Problem::Failed(other.to_string()),
         }
@@ -132,7 +150,7 @@ fn words_of_alert(alert: rustls::AlertDescription) -> String {
             "the site accepts none of our ways of encrypting".into()
         }
         A::CertificateRequired => "the site wants a certificate from us, and we have none".into(),
-        other => format!("the site refuses with alert {other:?}"),
+        other => format!("the other side refuses with alert {other:?}"),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::proto::response::shown;
 use crate::stream::{Arrival, Line};
 use rustls::client::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, Connection};
+use rustls::server::ServerConnection;
+use rustls::{ClientConfig, Connection, ServerConfig};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -66,14 +67,24 @@ impl Session {
     ) -> Result<Session, String> {
         let name = ServerName::IpAddress(address.into());
         let connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
-        Ok(Session {
-            connection: Connection::Client(connection),
+        Ok(Session::new(Connection::Client(connection), wire))
+    }
+
+    /// The side that is connected to.
+    pub(super) fn server(config: Arc<ServerConfig>, wire: Wire) -> Result<Session, String> {
+        let connection = ServerConnection::new(config).map_err(|error| error.to_string())?;
+        Ok(Session::new(Connection::Server(connection), wire))
+    }
+
+    fn new(connection: Connection, wire: Wire) -> Session {
+        Session {
+            connection,
             wire,
             left: Vec::new(),
             failure: None,
             answered: false,
             drained: true,
-        })
+        }
     }
 
     /// Goes on with the handshake; `true` once it is done. The error is a
@@ -258,5 +269,5 @@ impl Session {
 }
 
 fn flood() -> io::Error {
-    Problem::Failed("the site sends much that is not data".into()).into()
+    Problem::Failed("much comes that is not data".into()).into()
 }

@@ -11,6 +11,8 @@ mod support;
 mod answers;
 #[path = "../daemon/command_failures.rs"]
 mod command_failures;
+#[path = "../daemon/command_proofs.rs"]
+mod command_proofs;
 #[path = "../daemon/commands.rs"]
 mod commands;
 #[path = "../daemon/health.rs"]

@@ -13,6 +13,7 @@ mod icinga2;
 mod icinga2_checks;
 mod icinga2_queries;
 mod icinga2_site;
+mod ports;
 mod promtool;
 mod python_config;
 mod tls;

@@ -86,6 +86,16 @@ impl Identity {
         }
     }
 
+    /// The certificate, DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.chain[0].to_vec()
+    }
+
+    /// Certificate and key in one file.
+    pub fn both_pem(&self) -> String {
+        [self.pem.as_str(), &self.key_pem].concat()
+    }
+
     /// A server that shows this certificate, with all versions of TLS.
     pub fn server(&self) -> Arc<ServerConfig> {
         self.server_with(rustls::ALL_VERSIONS)

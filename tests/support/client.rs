@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::patience::stretched;
 use super::stream::{Glance, Stream, timed_out};
+use super::tls::TlsStream;
 
 /// How long a client waits for the next byte, or for room for one. Longer than every time-out the tests configure, so
 /// that only a response that never comes ends it.
@@ -129,6 +130,23 @@ impl Client {
                 Client::over(Stream::Tcp(stream))
             }
             Err(error) => panic!("connect to {address}: {error}"),
+        }
+    }
+
+    /// Connects to a TCP port with TLS; nothing if there is no handshake.
+    pub fn connect_tls(address: SocketAddr) -> io::Result<Client> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(stretched(READ_TIMEOUT)))?;
+        let stream = TlsStream::connect(socket)?;
+        Ok(Client::over(Stream::Tls(Box::new(stream))))
+    }
+
+    /// The certificate that was shown to it, DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        match &self.stream {
+            Stream::Tls(stream) => stream.certificate().to_vec(),
+            other => panic!("no TLS: {other:?}"),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::chain;
 use super::site::FakeSite;
 
 /// The value of a site's key `socket`, as Python text.
@@ -73,6 +74,15 @@ impl From<&FakeSite> for Spec {
 /// The text of one site; `keys` are further keys such as `'channels': 3, 'heartbeat': (1, 0.5)`.
 /// Several of these texts one after another make a configuration of several sites.
 pub fn site(name: &str, spec: impl Into<Spec>, keys: &str) -> String {
+    if !chain::CHAINED {
+        return site_as(name, spec, keys);
+    }
+    let (key, line) = chain::offered(name);
+    site_as(name, spec, &format!("{key}{keys}")) + &line
+}
+
+/// The same, for a daemon that nobody stands in front of.
+pub fn site_as(name: &str, spec: impl Into<Spec>, keys: &str) -> String {
     let Spec(spec) = spec.into();
     format!(
         "sites = locals().setdefault('sites', {{}})\n\

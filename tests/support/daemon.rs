@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::chain::{self, CHAINED};
 use super::client::Client;
 use super::console::Console;
 use super::patience::{awaited, eventually};
@@ -29,6 +30,8 @@ pub struct Daemon {
     child: Child,
     lines: Lines,
     root: Root,
+    /// The one that it asks, in a chain.
+    behind: Option<Box<Daemon>>,
 }
 
 /// What a start of the daemon is made of.
@@ -139,18 +142,33 @@ impl Builder {
     pub fn start(self) -> Daemon {
         let mut daemon = self.arg("-g").arg("-d").launch();
         daemon.await_serving();
-        daemon
+        match CHAINED {
+            true => daemon.behind_another(),
+            false => daemon,
+        }
     }
 
     /// Starts it with exactly the given arguments and waits for nothing.
     #[track_caller]
     pub fn launch(self) -> Daemon {
+        if CHAINED {
+            self.root
+                .write(&chain::pem_of(&self.root), &chain::usual_pem());
+        }
+        self.launch_into(Lines::default())
+    }
+
+    fn launch_into(self, lines: Lines) -> Daemon {
         let mut child = self.command().spawn().unwrap();
-        let lines = Lines::default();
         lines.follow(Origin::Stdout, child.stdout.take().unwrap());
         lines.follow(Origin::Stderr, child.stderr.take().unwrap());
         let root = self.root;
-        Daemon { child, lines, root }
+        Daemon {
+            child,
+            lines,
+            root,
+            behind: None,
+        }
     }
 
     /// Runs it with exactly the given arguments until it ends by itself, and all processes that
@@ -212,6 +230,24 @@ impl Daemon {
             needs_root: true,
             wrapper: Vec::new(),
         }
+    }
+
+    /// A daemon in front of this one; they write one log.
+    #[track_caller]
+    fn behind_another(self) -> Daemon {
+        let config = std::fs::read_to_string(self.root.file(CONFIGURATION)).unwrap_or_default();
+        let front = Daemon::builder().arg("-g").arg("-d");
+        let config = chain::in_front(&config, front.root());
+        let mark = self.log_mark();
+        let mut front = front.config(&config).launch_into(self.lines.clone());
+        awaited("the daemon in front serves", || {
+            if let Some(status) = front.child.try_wait().unwrap() {
+                panic!("the daemon in front ended at its start, {status}");
+            }
+            front.lines.find(mark, SERVING)
+        });
+        front.behind = Some(Box::new(self));
+        front
     }
 
     /// Waits until it says that its sockets accept; fails when it ends instead.

@@ -1,9 +1,12 @@
 //! Clients that ask without a pause while a test does something to the daemon, and count strictly
 //! what they lose. A query is lost when a connect is refused, or when it was written and its whole
 //! right answer does not come. Where a kept connection cannot be written to, nothing was asked and
-//! nothing is lost: the client connects again, as real ones do.
+//! nothing is lost: the client connects again, as real ones do. Over TCP a query can cross the end
+//! of its kept connection; where that ends in order and before any byte of the answer, the client
+//! asks again, once, as real ones do.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::patience::{eventually, stretched};
 use super::site::payload;
+use super::stream::Stream;
 
 /// A query that takes longer is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +33,22 @@ const LARGE_EVERY: usize = 10;
 /// How the failure of a connect begins.
 const NOT_CONNECTED: &str = "connect: ";
 
+/// Where a client connects.
+#[derive(Clone, Debug)]
+enum Target {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Target {
+    fn connect(&self) -> std::io::Result<Stream> {
+        Ok(match self {
+            Target::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Target::Tcp(address) => Stream::Tcp(TcpStream::connect(address)?),
+        })
+    }
+}
+
 /// How a client connects.
 #[derive(Clone, Copy, Debug)]
 pub enum Manner {
@@ -43,6 +63,7 @@ pub enum Manner {
 struct Tally {
     answered: AtomicUsize,
     reconnected: AtomicUsize,
+    crossed: AtomicUsize,
     longest_ms: AtomicUsize,
     may_be_refused: AtomicBool,
 }
@@ -62,6 +83,8 @@ pub struct Outcome {
     pub answered: usize,
     /// How often a kept connection had been closed between two queries.
     pub reconnected: usize,
+    /// How often a query was asked again because it had crossed the end of its TCP connection.
+    pub crossed: usize,
     /// The longest that a query took, its connect included.
     pub longest: Duration,
 }
@@ -83,8 +106,19 @@ impl Load {
 
     /// One more client; `number` tells its queries from others'.
     pub fn add(&mut self, socket: &Path, manner: Manner, number: usize) {
+        self.begin(Target::Unix(socket.to_owned()), manner, number);
+    }
+
+    /// Two clients of a TCP port, one of each manner.
+    pub fn add_tcp(&mut self, address: SocketAddr, number: usize) {
+        for manner in [Manner::Kept, Manner::OneShot] {
+            self.begin(Target::Tcp(address), manner, number);
+        }
+    }
+
+    fn begin(&mut self, target: Target, manner: Manner, number: usize) {
         let asker = Asker {
-            socket: socket.to_owned(),
+            target,
             manner,
             stream: None,
             tally: Arc::clone(&self.tally),
@@ -131,6 +165,7 @@ impl Load {
         Outcome {
             answered,
             reconnected: seen(&self.tally.reconnected),
+            crossed: seen(&self.tally.crossed),
             longest: Duration::from_millis(seen(&self.tally.longest_ms) as u64),
         }
     }
@@ -138,9 +173,9 @@ impl Load {
 
 /// One client.
 struct Asker {
-    socket: PathBuf,
+    target: Target,
     manner: Manner,
-    stream: Option<UnixStream>,
+    stream: Option<Stream>,
     tally: Arc<Tally>,
 }
 
@@ -153,7 +188,7 @@ impl Asker {
         while !stop.load(Ordering::Relaxed) {
             let body = &bodies[usize::from(count % LARGE_EVERY == LARGE_EVERY - 1)];
             let began = Instant::now();
-            let who = format!("{:?} client of {}", self.manner, self.socket.display());
+            let who = format!("{:?} client of {:?}", self.manner, self.target);
             match self.ask(&nonce, body) {
                 Err(error)
                     if error.starts_with(NOT_CONNECTED)
@@ -180,11 +215,17 @@ impl Asker {
             "GET hosts\nTest-Nonce: {nonce}\nTest-Size: {}\nResponseHeader: fixed16\n{kept}\n",
             body.len()
         );
-        let mut stream = self.write(request.as_bytes())?;
+        let was_kept = self.stream.is_some() && matches!(self.target, Target::Tcp(_));
+        let stream = self.write(request.as_bytes())?;
         let mut answer = vec![0; 16 + body.len()];
         let mut filled = 0;
         while filled < answer.len() {
-            match stream.read(&mut answer[filled..]) {
+            match (&stream).read(&mut answer[filled..]) {
+                Ok(0) if filled == 0 && was_kept && self.stream.is_none() => {
+                    self.tally.crossed.fetch_add(1, Ordering::Relaxed);
+                    self.tally.reconnected.fetch_add(1, Ordering::Relaxed);
+                    return self.ask(nonce, body);
+                }
                 Ok(0) => return Err(format!("the end after {filled} bytes of the answer")),
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -200,7 +241,7 @@ impl Asker {
         }
         match self.manner {
             Manner::Kept => self.stream = Some(stream),
-            Manner::OneShot => match stream.read(&mut [0; 1]) {
+            Manner::OneShot => match (&stream).read(&mut [0; 1]) {
                 Ok(0) => {}
                 other => return Err(format!("not the end behind the answer: {other:?}")),
             },
@@ -209,10 +250,10 @@ impl Asker {
     }
 
     /// Writes a request, on the kept connection if there is one that can be written to.
-    fn write(&mut self, request: &[u8]) -> Result<UnixStream, String> {
-        if let Some(mut stream) = self.stream.take() {
+    fn write(&mut self, request: &[u8]) -> Result<Stream, String> {
+        if let Some(stream) = self.stream.take() {
             // So small a request is taken as a whole or not at all.
-            match stream.write(request) {
+            match (&stream).write(request) {
                 Ok(count) if count == request.len() => return Ok(stream),
                 Ok(count) => return Err(format!("only {count} bytes of a request were taken")),
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -220,10 +261,10 @@ impl Asker {
             }
             self.tally.reconnected.fetch_add(1, Ordering::Relaxed);
         }
-        let mut stream =
-            UnixStream::connect(&self.socket).map_err(|error| format!("{NOT_CONNECTED}{error}"))?;
-        stream.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
-        match stream.write(request) {
+        let connected = self.target.connect();
+        let stream = connected.map_err(|error| format!("{NOT_CONNECTED}{error}"))?;
+        stream.set_read_timeout(Some(stretched(PATIENCE)));
+        match (&stream).write(request) {
             Ok(count) if count == request.len() => Ok(stream),
             other => Err(format!(
                 "a fresh connection does not take a request: {other:?}"

@@ -7,6 +7,7 @@
 
 pub mod background;
 pub mod certificates;
+pub mod chain;
 pub mod client;
 pub mod config;
 pub mod console;

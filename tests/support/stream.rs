@@ -17,7 +17,7 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a UNIX socket.
     Unix(UnixStream),
-    /// Over TLS, as its server.
+    /// Over TLS.
     Tls(Box<TlsStream>),
 }
 

@@ -1,11 +1,17 @@
-//! The server's side of TLS as the fake site needs it: one thread reads, another may write or end
-//! the connection meanwhile.
+//! TLS as the fake site needs it, and a client of a port: one thread reads, another may write or
+//! end the connection meanwhile.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error, ServerConfig,
+    ServerConnection, SignatureScheme,
+};
 
 /// At most this much is encrypted at one time.
 const RECORD: usize = 16_384;
@@ -15,7 +21,7 @@ const RECORD: usize = 16_384;
 pub struct TlsStream {
     /// The stream below.
     pub socket: TcpStream,
-    session: Mutex<ServerConnection>,
+    session: Mutex<Connection>,
 }
 
 /// What is there to be read.
@@ -32,8 +38,32 @@ impl TlsStream {
     /// The handshake is done along with the first reads.
     pub fn new(socket: TcpStream, config: &Arc<ServerConfig>) -> TlsStream {
         let session = ServerConnection::new(Arc::clone(config)).unwrap();
-        let session = Mutex::new(session);
+        let session = Mutex::new(Connection::Server(session));
         TlsStream { socket, session }
+    }
+
+    /// A client that trusts everybody; the handshake is done when this returns.
+    pub fn connect(socket: TcpStream) -> io::Result<TlsStream> {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody))
+            .with_no_client_auth();
+        let name = ServerName::try_from("site").unwrap();
+        let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut &socket)?;
+        }
+        let session = Mutex::new(Connection::Client(session));
+        Ok(TlsStream { socket, session })
+    }
+
+    /// The first certificate that the other side has shown.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        let session = self.session.lock().unwrap();
+        let shown = session.peer_certificates().unwrap();
+        shown[0].clone().into_owned()
     }
 
     /// Waits for bytes from the socket, as long as its read time-out says, and takes them in.
@@ -93,5 +123,47 @@ impl TlsStream {
             // The other side may be gone.
             let _ = session.write_tls(&mut &self.socket);
         }
+    }
+}
+
+/// Trusts everybody: what was shown is compared afterwards.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let provider = ring::default_provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
