@@ -197,6 +197,10 @@ fn the_folder_of_the_sockets_could_not_be_searched() {
         .arg(&path("liveproxyd.pid"))
         .arg("--log-file")
         .arg(&path("livepd.log"))
+        .arg("--control-socket")
+        .arg(&path("liveproxyd.ctl"))
+        .arg("--state-file")
+        .arg(&path("liveproxyd.state"))
         .arg("--socket-mode")
         .arg("0666")
         .start();
