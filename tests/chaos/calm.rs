@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Background, Client, eventually, stretched};
+use crate::support::{Background, Client, FakeSite, eventually, stretched};
 use crate::town::{Fakes, Town, USUAL_CHANNELS};
 
 /// How much larger the daemon may be than in the beginning, in KiB. Its allocator keeps some.
@@ -37,7 +37,7 @@ fn resident_kb(pid: u32) -> usize {
 impl Vitals {
     /// Waits until every site is reached, and looks then.
     pub fn of(background: &Background, town: &Town, fakes: &Fakes) -> Vitals {
-        await_channels(fakes);
+        await_channels(background, fakes);
         await_ready(background, town);
         let pid = background.expect_pid();
         Vitals {
@@ -47,24 +47,49 @@ impl Vitals {
     }
 }
 
-/// As many channels as configured, at the first place of each site; none at any other.
-fn await_channels(fakes: &Fakes) {
-    for (house, places) in fakes.iter().enumerate() {
-        for (place, fake) in places.iter().enumerate() {
-            let wanted = if place == 0 { USUAL_CHANNELS } else { 0 };
-            let what = format!("site {house} has {wanted} channels at its place {place}");
-            eventually(&what, || fake.open_channels() == wanted);
+/// As many channels as configured, at the first place of each site; none at any other. If that does
+/// not come, what the daemons say of their channels is printed.
+fn await_channels(background: &Background, fakes: &Fakes) {
+    let found = || -> Vec<Vec<usize>> {
+        let places = fakes.iter();
+        places
+            .map(|places| places.iter().map(FakeSite::open_channels).collect())
+            .collect()
+    };
+    let wanted: Vec<Vec<usize>> = fakes
+        .iter()
+        .map(|places| {
+            let none = std::iter::repeat_n(0, places.len() - 1);
+            std::iter::once(USUAL_CHANNELS).chain(none).collect()
+        })
+        .collect();
+    let deadline = Instant::now() + stretched(PATIENCE);
+    while found() != wanted {
+        if Instant::now() > deadline {
+            let stalled = fakes.iter().flatten().map(FakeSite::stalled);
+            let stalled: Vec<usize> = stalled.collect();
+            panic!(
+                "channels: {:?}, wanted {wanted:?}, stalled {stalled:?}, daemons {:?}\n{}",
+                found(),
+                background.processes(),
+                told(background, "channels", "")
+            );
         }
+        std::thread::sleep(LOOK);
     }
 }
 
-/// Asks the daemon about itself; the numbers of all rows.
+/// What the daemon says of itself.
+fn told(background: &Background, table: &str, columns: &str) -> String {
+    let client = Client::connect(background.root().file("tmp/run/liveproxyd.ctl"));
+    let answer = client.ask(format!("GET {table}\n{columns}"));
+    assert_eq!(answer.code, 200, "{answer:?}");
+    answer.text()
+}
+
+/// The same in numbers, row by row.
 fn asked(background: &Background, table: &str, columns: &str) -> Vec<Vec<u64>> {
-    let path = background.root().file("tmp/run/liveproxyd.ctl");
-    let client = Client::connect(path);
-    let answer = client.ask(format!("GET {table}\nColumns: {columns}\n"));
-    let text = answer.text();
-    assert_eq!(answer.code, 200, "{text}");
+    let text = told(background, table, &format!("Columns: {columns}\n"));
     let row = |line: &str| line.split(';').map(|cell| cell.parse().unwrap()).collect();
     text.lines().map(row).collect()
 }
@@ -109,7 +134,7 @@ pub fn expect(background: &Background, town: &Town, fakes: &Fakes, before: &Vita
             answer.code == 200 && answer.text().contains(&line)
         });
     }
-    await_channels(fakes);
+    await_channels(background, fakes);
     await_ready(background, town);
     expect_balanced_counters(background);
     let pid = background.expect_pid();
