@@ -11,7 +11,7 @@ use crate::memory::Account;
 use crate::pool::{self, Core, Input, Loss};
 use crate::proto::request::{HEARTBEAT, Kind};
 pub(super) use crate::proto::response::shown;
-use crate::proto::response::{Defect, Header, Short};
+use crate::proto::response::{BAD_GATEWAY, Defect, Header, Short, UNTRUSTED};
 use crate::query::{Query, Response, Stage};
 use crate::stream::Arrival;
 use crate::sys;
@@ -266,8 +266,14 @@ impl Reactor {
             return;
         };
         let is_well = short.header.status == 200;
-        // The words are those of another proxy, in a chain of them.
-        let unwell = || Loss::Unwell(short.header.status, shown(&short.body));
+        let unwell = || {
+            // In a chain another proxy says what is wrong.
+            let words = match short.header.status {
+                BAD_GATEWAY | UNTRUSTED => shown(&short.body),
+                _ => String::new(),
+            };
+            Loss::Unwell(short.header.status, words)
+        };
         let loss = (!is_well).then(unwell);
         match purpose {
             Purpose::Heartbeat | Purpose::Query(_) => {
