@@ -33,7 +33,7 @@ impl Before {
         let of_all: Vec<&str> = of_all.iter().map(|row| row[0].as_str().unwrap()).collect();
         let from = of_all.iter().position(|n| *n == "clients_accepted");
         let counters = &of_all[from.unwrap()..];
-        assert_eq!(counters.len(), 22);
+        assert_eq!(counters.len(), 24);
         let counts = names.filter(|name| counters.contains(&name.as_str()));
         let counts = counts.map(|name| (name.clone(), console.number("muc", &name)));
         Before {
