@@ -4,6 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::pair::{BRISK, Pair, rewritten};
+use crate::support::background::Sweep;
 use crate::support::{Background, Daemon, FakeSite, Load, Root, eventually, site, stretched};
 
 /// Variables that nobody knows, and the length of their names: of a hundred it is complained, with
@@ -116,6 +117,8 @@ fn under_a_manager_the_new_process_is_the_one_to_watch() {
         .env("NOTIFY_SOCKET", &root.file("notify").display().to_string())
         .env("WATCHDOG_USEC", "200000")
         .under("export WATCHDOG_PID=$$");
+    // The new process is nobody's child here.
+    let _sweep = Sweep(builder.root().path().to_owned());
     let mut daemon = builder.start();
     let console = daemon.console();
     let old = daemon.pid();

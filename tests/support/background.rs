@@ -84,9 +84,7 @@ impl Background {
 
     /// All daemons of this root.
     pub fn processes(&self) -> Vec<u32> {
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| self.runs(*pid)).collect()
+        all_of_root(self.root.path())
     }
 
     /// Stops the daemon and waits until it has ended.
@@ -129,6 +127,25 @@ impl Background {
         names.sort();
         names
     }
+}
+
+/// Kills what daemons have started on a root, when it is dropped. To be made before the daemon, so
+/// that it is dropped after it.
+#[derive(Debug)]
+pub struct Sweep(pub PathBuf);
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        for pid in all_of_root(&self.0) {
+            signal(pid, "KILL");
+        }
+    }
+}
+
+fn all_of_root(root: &Path) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| is_of_root(*pid, root)).collect()
 }
 
 fn is_of_root(pid: u32, root: &Path) -> bool {
