@@ -138,12 +138,13 @@ impl Site {
             self.health.recovered();
         }
         if std::mem::take(&mut self.tried) {
-            let pause = self.health.pause(self.settings.connect_retry);
-            // A channel that is missing at a site that is well is missed more.
-            self.next_open = match self.is_well() {
-                true => now + pause.min(self.settings.connect_retry),
-                false => now + pause,
+            // At a site that is well a channel is missed, and tried again soon;
+            // one that is away is left alone for longer and longer.
+            let pause = match self.is_well() {
+                true => self.settings.connect_retry,
+                false => self.health.pause(self.settings.connect_retry),
             };
+            self.next_open = now + pause;
         }
     }
 
