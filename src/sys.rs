@@ -59,6 +59,26 @@ pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     }
 }
 
+/// Up to this length, memory is taken from what was freed before; what is
+/// longer comes from the system and goes back to it at once.
+const LONGEST_REUSED: i32 = 4 * 1024 * 1024;
+
+/// So much freed memory is kept until [`give_memory_back`]: the responses of a
+/// busy moment, of 1 MiB each.
+const KEPT_FREE: i32 = 16 * 1024 * 1024;
+
+/// Keeps the allocator from giving back memory by itself that the next
+/// response needs again: each page of it would cost a fault, and the faults
+/// more than the passing on. When it is time to give back, the loop knows.
+pub fn keep_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only sets two numbers of the allocator's.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LONGEST_REUSED);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_FREE);
+    }
+}
+
 /// Gives memory that was freed back to the system. Costs time in proportion to
 /// the free pieces, and a page fault for each page that is used again.
 pub fn give_memory_back() {

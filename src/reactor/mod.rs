@@ -208,6 +208,7 @@ impl Reactor {
     /// A loop without sites. To be made in the process in which it is to run:
     /// an epoll instance is shared over a fork.
     pub fn new(sockets: Sockets) -> io::Result<Reactor> {
+        sys::keep_freed_memory();
         let poll = Poll::new()?;
         let limits = Limits::default();
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, MAKE_ROOM])?;
