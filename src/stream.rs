@@ -436,13 +436,12 @@ impl Stream {
         };
     }
 
-    /// Ends the connection.
-    pub fn close(mut self, registry: &Registry) {
+    /// Ends the connection. epoll forgets a socket when it is closed: that it
+    /// has no second descriptor, in a child of ours say, saves telling it.
+    pub fn close(mut self) {
         if let (Some(session), mut line) = self.parts() {
             session.end(&mut line);
         }
-        // Fails for one that was never registered, which is as well.
-        let _ = registry.deregister(self.socket.source());
     }
 }
 

@@ -80,7 +80,7 @@ impl Reactor {
         };
         let (site, no) = (channel.site, channel.no);
         if let Some(stream) = channel.into_stream() {
-            stream.close(self.poll.registry());
+            stream.close();
         }
         self.news.push_back(News {
             site,
@@ -197,7 +197,7 @@ impl Reactor {
             self.end_query(query);
         }
         if let Some(stream) = channel.into_stream() {
-            stream.close(self.poll.registry());
+            stream.close();
         }
     }
 

@@ -547,7 +547,7 @@ impl Reactor {
             self.free_place(client.site, client.turned_away);
         }
         log::trace!("client of {}: closed: {why}", self.site_name(client.site));
-        client.stream.close(self.poll.registry());
+        client.stream.close();
         if self.spare.is_none() {
             self.spare = File::open("/dev/null").ok();
         }

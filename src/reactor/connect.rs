@@ -197,7 +197,7 @@ impl Reactor {
         if let State::Connecting(stream, attempt) =
             std::mem::replace(&mut channel.state, State::LookingUp)
         {
-            stream.close(self.poll.registry());
+            stream.close();
             self.connect_next(id, attempt.others, Some(error));
         }
     }
