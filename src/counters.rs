@@ -114,6 +114,8 @@ pub const CLASSES: [u64; 14] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000,
 ];
 
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
 /// How many times were how long.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
@@ -125,7 +127,8 @@ pub struct Histogram {
 impl Histogram {
     /// One more.
     pub fn add(&mut self, time: Duration) {
-        let class = CLASSES.partition_point(|limit| Duration::from_millis(*limit) < time);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let class = CLASSES.partition_point(|limit| limit * NANOS_PER_MILLI < nanos);
         if let Some(count) = self.classes.get_mut(class) {
             *count += 1;
         }

@@ -19,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Health {
     /// The last heartbeats' times, oldest first.
     times: VecDeque<Duration>,
+    /// Their median: it is asked for with every query, and changes only with a heartbeat.
+    typical: Duration,
     /// Failures in a row.
     failures: u32,
     /// State of the jitter.
@@ -30,6 +32,7 @@ impl Health {
     pub fn new(seed: u64) -> Self {
         Health {
             times: VecDeque::with_capacity(REMEMBERED),
+            typical: Duration::ZERO,
             failures: 0,
             random: seed | 1,
         }
@@ -41,11 +44,13 @@ impl Health {
             self.times.pop_front();
         }
         self.times.push_back(time);
+        self.typical = self.median();
     }
 
     /// The site came to its end; when it comes back it may be another machine.
     pub fn forget(&mut self) {
         self.times.clear();
+        self.typical = Duration::ZERO;
     }
 
     /// How long a heartbeat may take now.
@@ -66,6 +71,10 @@ impl Health {
 
     /// The median, or nothing if nothing is known.
     pub fn typical(&self) -> Duration {
+        self.typical
+    }
+
+    fn median(&self) -> Duration {
         let mut sorted: Vec<Duration> = self.times.iter().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()

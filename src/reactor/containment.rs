@@ -56,7 +56,7 @@ impl Reactor {
         match who {
             Who::Client(id) => {
                 if let Some(client) = self.clients.remove(id) {
-                    client.stream.close(self.poll.registry());
+                    client.stream.close();
                     if let Some(entry) = self.sites.get_mut(client.site) {
                         entry.clients = entry.clients.saturating_sub(1);
                     }
@@ -65,7 +65,7 @@ impl Reactor {
             Who::Channel(id) => {
                 let channel = self.channels.remove(id);
                 if let Some(stream) = channel.and_then(|channel| channel.into_stream()) {
-                    stream.close(self.poll.registry());
+                    stream.close();
                 }
             }
             Who::Site(_) | Who::Listener(_) | Who::Port(_) => {}

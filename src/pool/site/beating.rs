@@ -12,6 +12,9 @@ impl Site {
     /// firewall that has dropped an idle connection. One is asked early, so that
     /// a slow site can answer in time; the others where it cannot be slowness.
     pub(super) fn opinion_due(&self) -> Option<Instant> {
+        if self.idle.is_empty() {
+            return None;
+        }
         let beating = |channel: &Channel| match channel {
             Channel::Beating {
                 since,
@@ -21,7 +24,7 @@ impl Site {
             _ => None,
         };
         let (since, until) = self.channels.iter().filter_map(beating).min()?;
-        if self.heard >= since || self.idle.is_empty() || self.opens_on_demand() {
+        if self.heard >= since || self.opens_on_demand() {
             return None;
         }
         let time = until.saturating_duration_since(since);

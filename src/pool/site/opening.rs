@@ -195,6 +195,10 @@ impl Site {
 
     /// When the probe is due; nothing while a channel could tell more.
     pub(super) fn probe_due(&self) -> Option<Instant> {
+        // Asked after everything that happens, and mostly answered by this.
+        if !self.idle.is_empty() {
+            return None;
+        }
         let could_tell = |c: &Channel| !matches!(c, Channel::Closed | Channel::Serving(_));
         let serving = self.serving();
         let all_serve = serving > 0 && serving >= self.wanted();
@@ -300,13 +304,11 @@ impl Site {
 
     /// When one more channel is to be opened, one after another; nothing if none is wanted.
     pub(super) fn open_due(&self) -> Option<Instant> {
-        if self.channels.iter().any(Channel::is_coming) || self.is_disabled() {
-            return None;
-        }
-        if self.is_well() && self.opens_on_demand() {
-            return self.demanded();
-        }
-        (self.taken() < self.wanted()).then_some(self.next_open)
+        let due = match self.is_well() && self.opens_on_demand() {
+            true => self.demanded(),
+            false => (self.taken() < self.wanted()).then_some(self.next_open),
+        };
+        due.filter(|_| !self.is_disabled() && !self.channels.iter().any(Channel::is_coming))
     }
 
     /// When a channel is to be opened where they are opened on demand.
