@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// Reads of one turn; a site that floods is gone on with later.
-pub const MOST_READS: usize = 16;
+pub const MOST_READS: usize = 4;
 
 /// What a request on a channel is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

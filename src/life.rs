@@ -115,7 +115,7 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             report.ready();
             if life.has_followed {
                 // It may have changed while the other one still served.
-                life.reload();
+                life.take_in_changes();
             }
             life.run()
         }
@@ -290,7 +290,6 @@ impl Life<'_> {
     }
 
     fn stop(&mut self) {
-        log::info!("stopping: what was asked is answered, nothing new is taken");
         // Where another one has taken over, the service as a whole does not stop.
         let is_followed = !self.pid_file.as_ref().is_some_and(PidFile::is_in_place);
         if !is_followed {
@@ -306,6 +305,7 @@ impl Life<'_> {
         self.reactor.stop(is_followed);
         // Not before the sockets: who starts next is to find none of them.
         self.pid_file = None;
+        log::info!("stopping: what was asked is answered, nothing new is taken");
     }
 
     fn make_room(&mut self) {
@@ -321,6 +321,13 @@ impl Life<'_> {
             return;
         }
         self.supervisor.reloading();
+        self.take_in_changes();
+        self.supervisor.ready();
+        self.write_state();
+    }
+
+    /// Serves what the configuration says now.
+    fn take_in_changes(&mut self) {
         match self.read_again() {
             Ok(text) => {
                 log::info!("configuration read again: {text}");
@@ -334,8 +341,6 @@ impl Life<'_> {
                 log::error!("the configuration stays as it was, because the new one has errors");
             }
         }
-        self.supervisor.ready();
-        self.write_state();
     }
 
     /// Writes how everything is. That it cannot be written is said once.

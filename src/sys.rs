@@ -65,7 +65,7 @@ const LONGEST_REUSED: i32 = 4 * 1024 * 1024;
 
 /// So much freed memory is kept until [`give_memory_back`]: the responses of a
 /// busy moment, of 1 MiB each.
-const KEPT_FREE: i32 = 16 * 1024 * 1024;
+const KEPT_FREE: i32 = 8 * 1024 * 1024;
 
 /// Keeps the allocator from giving back memory by itself that the next
 /// response needs again: each page of it would cost a fault, and the faults
