@@ -59,9 +59,11 @@ pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     }
 }
 
-/// Up to this length, memory is taken from what was freed before; what is
-/// longer comes from the system and goes back to it at once.
-const LONGEST_REUSED: i32 = 4 * 1024 * 1024;
+/// Below this length, memory is taken from what was freed before. What is
+/// longer comes from the system and goes back to it at once: a window through
+/// which a response is passed on, which has this length, grows and shrinks, and
+/// among others would leave holes that nothing fits into.
+const LONGEST_REUSED: i32 = 1024 * 1024;
 
 /// So much freed memory is kept until [`give_memory_back`]: the responses of a
 /// busy moment, of 1 MiB each.
