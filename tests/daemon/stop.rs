@@ -282,7 +282,11 @@ fn commands_of_clients_that_are_gone_are_delivered_before_the_end() {
         .read_response()
         .expect(rewritten("GET hosts", "Test-Hold: on\n"));
     pair.daemon.wait_log("stopped");
-    assert_eq!(pair.site.commands(), expected);
+    // Each is a client of its own, and one that is let in before it has written comes a little later.
+    let (mut delivered, mut expected) = (pair.site.commands(), expected);
+    delivered.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(delivered, expected);
     expect_good_end(pair);
 }
 
