@@ -125,7 +125,7 @@ fn response_framed(mut exchange: Exchange) -> bool {
 #[library_benchmark]
 #[bench::of_1_kb(args = (1_000), setup = exchange)]
 #[bench::held_whole(args = (500_000), setup = exchange)]
-#[bench::through_a_window(args = (100_000_000), setup = exchange)]
+#[bench::through_a_window(args = (20_000_000), setup = exchange)]
 fn response_relayed(mut exchange: Exchange) -> usize {
     let mut written = 0;
     let mut memory = Account {
