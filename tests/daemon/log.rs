@@ -74,11 +74,14 @@ fn a_log_that_was_renamed_away_is_made_anew() {
         signal(pid, "USR1");
         read(&log).contains("configuration read again")
     });
-    // The folder with it.
-    std::fs::remove_dir_all(background.root().file("var/log")).unwrap();
+    // The folder with it, at a moment when no state file is being put there.
+    let folder = background.root().file("var/log");
+    eventually("the folder is gone", || {
+        std::fs::remove_dir_all(&folder).is_ok()
+    });
     signal(pid, "HUP");
     expect_answers(&background.client("muc"));
-    std::fs::create_dir(background.root().file("var/log")).unwrap();
+    std::fs::create_dir(&folder).unwrap();
     eventually("a line appears in the new folder", || {
         signal(pid, "HUP");
         read(&log).contains("configuration read again")
