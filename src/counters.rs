@@ -51,6 +51,7 @@ declare! {
     RefusedOther queries_refused_other "Queries refused for any other reason, such as a response that cannot be used."
     Retried queries_retried "Queries sent once more because their channel was lost."
     Cut queries_cut "Responses that were lost when a part had been passed on."
+    Abandoned queries_abandoned "Queries whose client went away before their response was complete."
     CommandsDelivered commands_delivered "Commands that the site has read."
     CommandsRefused commands_refused "Commands that the site has refused."
     CommandsNotDelivered commands_not_delivered "Commands that were given up before they were sent."

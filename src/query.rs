@@ -53,6 +53,8 @@ pub struct Query {
     pub stage: Stage,
     /// What the site sent in place of a response.
     pub strange_answer: Option<String>,
+    /// What has become of it was counted: each query counts once.
+    pub is_counted: bool,
 }
 
 /// How far a query has come.

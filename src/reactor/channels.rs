@@ -103,8 +103,7 @@ impl Reactor {
             return Owed::Nothing;
         };
         if query.has_begun() {
-            let site = query.site;
-            self.count(site, Counter::Cut);
+            self.count_end(id, Counter::Cut);
             self.end_query(id);
             self.hang_up(client, Parting::CutShort);
             return Owed::Nothing;
@@ -113,7 +112,7 @@ impl Reactor {
             if query.strange_answer.as_ref() == Some(text) {
                 // Twice the same is what the site has to say to this query.
                 let text = text.strip_prefix("400: ").unwrap_or(text);
-                self.answer_own(id, BAD_REQUEST, text);
+                self.answer_own(id, Counter::RefusedOther, BAD_REQUEST, text);
                 return Owed::Nothing;
             }
             query.strange_answer = Some(text.clone());

@@ -207,8 +207,10 @@ impl Reactor {
             sent: None,
             stage: Stage::Waiting,
             strange_answer: None,
+            is_counted: false,
         };
         let Some(query) = self.queries.insert(query) else {
+            self.count(site, Counter::RefusedOther);
             return self.close_client(id, Parting::NoRoom);
         };
         if let Some(client) = self.clients.get_mut(id) {
@@ -279,6 +281,8 @@ impl Reactor {
                 response: Response::own(bytes, self.now),
             },
             strange_answer: None,
+            // It was none.
+            is_counted: true,
         });
         match query {
             Some(query) => client.state = State::Asking(query),
@@ -502,6 +506,7 @@ impl Reactor {
 
     /// Forgets a query and gives back what it held.
     pub(super) fn end_query(&mut self, id: QueryId) {
+        self.count_end(id, Counter::Abandoned);
         if let Some(query) = self.queries.remove(id) {
             self.requests.give_back(query.charged);
             self.release(query.site, query.reserved());

@@ -74,7 +74,7 @@ impl Reactor {
             true => Counter::CommandsDelivered,
             false => Counter::CommandsRefused,
         };
-        self.count_of_query(id, counter);
+        self.count_end(id, counter);
         if refusal.is_empty() {
             self.command_ended(id, None);
             return;
@@ -115,7 +115,7 @@ impl Reactor {
             true => Fate::Unknown,
             false => Fate::NotDelivered,
         };
-        self.count(site, fate.counter());
+        self.count_end(id, fate.counter());
         let text = refusal.text(self.site_name(site));
         self.command_failed(id, fate, &text);
     }
@@ -140,7 +140,7 @@ impl Reactor {
         };
         let site = query.site;
         if let Stage::Held(text) = std::mem::replace(&mut query.stage, Stage::Waiting) {
-            self.count(site, Counter::CommandsNotDelivered);
+            self.count_end(id, Counter::CommandsNotDelivered);
             self.command_failed(id, Fate::NotDelivered, &text);
             self.tell(site, Input::Withdrawn(id));
             self.run_policy();
@@ -163,7 +163,7 @@ impl Reactor {
         if fate == Fate::NotDelivered && is_of_core(why) {
             return self.command_consumed(id, format!("{why}\n").as_bytes());
         }
-        self.count_of_query(id, fate.counter());
+        self.count_end(id, fate.counter());
         self.command_failed(id, fate, why);
     }
 
@@ -175,6 +175,7 @@ impl Reactor {
         let site = client.site;
         client.rest(self.now);
         client.add_failure(failure(Fate::NotDelivered, READ_ONLY));
+        self.count(site, Counter::Queries);
         self.count(site, Counter::CommandsNotDelivered);
         if let Some(text) = self.tell_of_command(site) {
             log::warn!("{text}: {READ_ONLY}");

@@ -4,6 +4,7 @@
 
 use super::Reactor;
 use crate::client::{Client, Parting, State, Via};
+use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Loss, Refusal};
 use crate::proto::request::Kind;
@@ -255,7 +256,9 @@ impl Reactor {
         for (query, kind) in queries {
             match kind {
                 Kind::Command => self.refuse_command(id, query, &refusal),
-                Kind::Get | Kind::Wait(_) => self.answer_own(query, BAD_GATEWAY, &text),
+                Kind::Get | Kind::Wait(_) => {
+                    self.answer_own(query, Counter::RefusedOther, BAD_GATEWAY, &text);
+                }
             }
         }
         for client in clients {

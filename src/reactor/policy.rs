@@ -181,29 +181,33 @@ impl Reactor {
         }
         let text = refusal.text(self.site_name(site));
         log::trace!("refused: {text}");
-        self.count(site, Counter::of_refusal(refusal));
         self.log_if_slow(id, &text);
-        self.answer_own(id, refusal.status(), &text);
+        let counter = Counter::of_refusal(refusal);
+        self.answer_own(id, counter, refusal.status(), &text);
     }
 
-    /// Answers a query with a sentence of our own.
-    pub(super) fn answer_own(&mut self, id: QueryId, code: u16, text: &str) {
-        let Some(query) = self.queries.get_mut(id) else {
+    /// Answers a query with a sentence of our own, which counts as `counter`.
+    pub(super) fn answer_own(&mut self, id: QueryId, counter: Counter, code: u16, text: &str) {
+        let Some(query) = self.queries.get(id) else {
             return;
         };
         let has_begun = query.has_begun();
-        let (site, reserved) = (query.site, query.reserved());
         let Some(client) = query.client else {
             self.end_query(id);
             return;
         };
         if has_begun {
             // Half of an answer is out: only the close tells that it stays half.
-            self.count(site, Counter::Cut);
+            self.count_end(id, Counter::Cut);
             self.end_query(id);
             self.hang_up(client, Parting::CutShort);
             return;
         }
+        self.count_end(id, counter);
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        let (site, reserved) = (query.site, query.reserved());
         let fixed16 = query.request.style.fixed16;
         if !fixed16 {
             // Without framing, only the close tells where the answer ends.

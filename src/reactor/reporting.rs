@@ -109,9 +109,14 @@ impl Reactor {
         }
     }
 
-    /// One more, of a query's site.
-    pub(super) fn count_of_query(&mut self, query: QueryId, counter: Counter) {
-        if let Some(site) = self.queries.get(query).map(|query| query.site) {
+    /// What has become of a query. Only the first that is said of it counts, so
+    /// that queries and what became of them always balance.
+    pub(super) fn count_end(&mut self, id: QueryId, counter: Counter) {
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        if !std::mem::replace(&mut query.is_counted, true) {
+            let site = query.site;
             self.count(site, counter);
         }
     }
@@ -125,9 +130,9 @@ impl Reactor {
             .now
             .saturating_duration_since(query.sent.unwrap_or(self.now));
         if let Some(entry) = self.sites.get_mut(query.site) {
-            entry.counters.add(Counter::Answered);
             entry.response_times.add(took);
         }
+        self.count_end(id, Counter::Answered);
     }
 
     /// The exchange on a channel has come to its end.

@@ -33,7 +33,7 @@ impl Before {
         let of_all: Vec<&str> = of_all.iter().map(|row| row[0].as_str().unwrap()).collect();
         let from = of_all.iter().position(|n| *n == "clients_accepted");
         let counters = &of_all[from.unwrap()..];
-        assert_eq!(counters.len(), 24);
+        assert_eq!(counters.len(), 25);
         let counts = names.filter(|name| counters.contains(&name.as_str()));
         let counts = counts.map(|name| (name.clone(), console.number("muc", &name)));
         Before {
@@ -273,6 +273,58 @@ fn clients_that_are_sent_away() {
         ("clients_refused", 1.0),
         ("queries", 1.0),
         ("queries_refused_other", 1.0),
+    ]);
+}
+
+#[test]
+fn a_client_that_goes_while_it_waits() {
+    let (pair, console) = ready("", 1);
+    let holder = hold(&pair);
+    let before = Before::note(&console);
+    let waiting = pair.client();
+    waiting.send(kept_and_framed("GET hosts"));
+    console.await_number("muc", "waiting", 1.0);
+    drop(waiting);
+    console.await_number("muc", "waiting", 0.0);
+    before.expect(&[
+        ("clients_accepted", 1.0),
+        ("queries", 1.0),
+        ("queries_abandoned", 1.0),
+    ]);
+    pair.site.release();
+    assert_eq!(holder.read_response().code, 200);
+}
+
+#[test]
+fn a_client_that_goes_while_it_is_served() {
+    let (pair, console) = ready("'query_timeout': 0.5", 1);
+    let before = Before::note(&console);
+    pair.site.next(Fault::Stall(Place::BeforeHeader));
+    let client = pair.client();
+    client.send(kept_and_framed("GET hosts"));
+    pair.site.await_stalled(1);
+    drop(client);
+    before.expect(&[
+        ("clients_accepted", 1.0),
+        ("queries", 1.0),
+        ("queries_abandoned", 1.0),
+    ]);
+}
+
+#[test]
+fn a_text_that_came_twice_in_place_of_a_response() {
+    let (pair, console) = ready("", 2);
+    let before = Before::note(&console);
+    for _ in 0..2 {
+        pair.site.next(Fault::Raw(b"Not for you\n".to_vec()));
+    }
+    pair.ask("GET hosts").expect_error(400, "Not for you");
+    before.expect(&[
+        ("clients_accepted", 1.0),
+        ("queries", 1.0),
+        ("queries_retried", 1.0),
+        ("queries_refused_other", 1.0),
+        ("channels_lost", 2.0),
     ]);
 }
 
