@@ -30,7 +30,7 @@
 //! main ─► cli, life ─► startup ─► config  Python syntax in, checked settings out; pure but for config::files
 //!             │
 //!             ▼
-//!         reactor ─► client, channel ─► query ─► proto, memory
+//!         reactor ─► client, channel ─► query ─► response ─► proto, memory
 //!             │           └─► stream ◄─► tls     the only sockets beside listen
 //!             ├─► pool                          policy; told what happened, says what to do
 //!             ├─► listen, resolve
@@ -61,6 +61,7 @@ pub mod reactor;
 pub mod channel;
 pub mod client;
 pub mod query;
+pub mod response;
 
 pub mod pool;
 pub mod proto;

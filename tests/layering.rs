@@ -126,19 +126,21 @@ fn importing_touches_the_disk_in_one_file() {
 
 #[test]
 fn the_response_does_not_know_the_event_library() {
-    assert_none("query", &["mio::", "socket2", "Instant::now", "log::"]);
+    for module in ["query", "response"] {
+        assert_none(module, &["mio::", "socket2", "Instant::now", "log::"]);
+    }
 }
 
 #[test]
 fn the_loop_alone_reads_the_clock() {
-    for module in ["client", "channel", "query", "stream", "listen"] {
+    for module in ["client", "channel", "query", "response", "stream", "listen"] {
         assert_none(module, CLOCK);
     }
 }
 
 #[test]
 fn only_the_stream_reads_and_writes_sockets_of_clients_and_channels() {
-    for module in ["client", "channel", "query", "reactor"] {
+    for module in ["client", "channel", "query", "response", "reactor"] {
         assert_none(module, &["TcpStream", ".recv(", ".send_to("]);
     }
 }
@@ -148,7 +150,9 @@ fn only_the_stream_reads_and_writes_sockets_of_clients_and_channels() {
 fn tls_has_no_socket_and_only_the_stream_and_the_loop_know_it() {
     assert_none("tls", SOCKETS_OF_TLS);
     assert_none("tls", CLOCK);
-    for module in ["client", "channel", "query", "pool", "proto", "listen"] {
+    for module in [
+        "client", "channel", "query", "response", "pool", "proto", "listen",
+    ] {
         assert_none(module, &["rustls", "tls::"]);
     }
     for module in ["reactor", "stream", "startup", "config"] {
@@ -168,7 +172,7 @@ fn the_demonstration_and_the_data_path_do_not_know_each_other() {
         ],
     );
     for module in [
-        "reactor", "pool", "proto", "client", "channel", "query", "config",
+        "reactor", "pool", "proto", "client", "channel", "query", "response", "config",
     ] {
         assert_none(module, &["demo::"]);
     }
@@ -189,7 +193,8 @@ fn the_control_program_and_the_daemon_do_not_know_each_other() {
     ];
     assert_none("ctl", &inside);
     for module in [
-        "reactor", "pool", "proto", "client", "channel", "query", "config", "life", "main",
+        "reactor", "pool", "proto", "client", "channel", "query", "response", "config", "life",
+        "main",
     ] {
         assert_none(module, &["ctl::"]);
     }

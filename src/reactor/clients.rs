@@ -9,8 +9,9 @@ use crate::memory::Account;
 use crate::pool::{Input, Loss};
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
-use crate::query::{Query, Response, Stage};
+use crate::query::{Query, Stage};
 use crate::reactor::site::Service;
+use crate::response::Response;
 use std::fs::File;
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,8 @@ use crate::ids::{QueryId, SiteId};
 use crate::pool::{self, Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
 use crate::proto::response;
-use crate::query::{Response, Stage};
+use crate::query::Stage;
+use crate::response::Response;
 use std::time::{Duration, Instant};
 
 impl Reactor {
