@@ -52,6 +52,7 @@ pub mod config;
 pub mod import;
 pub mod life;
 pub mod places;
+pub mod predecessor;
 pub mod replace;
 pub mod startup;
 pub mod successor;

@@ -6,31 +6,17 @@ use crate::cli::Arguments;
 use crate::config::{self, Config, Problem};
 use crate::logging::{self, Output};
 use crate::places::Places;
-use crate::process::{self, Claim, PidFile, Report};
-use crate::reactor::{Call, MAKE_ROOM, Reactor};
+use crate::predecessor::{self, OTHER_STOPS, Predecessor};
+use crate::process::{self, PidFile, Report};
+use crate::reactor::{Call, Reactor};
 use crate::replace::replace;
 use crate::successor::{Origin, Successor};
 use crate::supervisor::Supervisor;
 use crate::{startup, state_file, sys};
 use log::LevelFilter;
-use signal_hook::consts::SIGTERM;
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// So long a daemon that takes over may take to reach the sites before it goes
-/// on without those that do not answer.
-const LONGEST_PROOF: Duration = Duration::from_secs(5);
-
-/// So long a site that ends each channel at once may only be waiting for the
-/// room that the other daemon makes.
-const ROOM_IS_MADE: Duration = Duration::from_secs(1);
-
-/// So long the channels of a daemon that was replaced may be in use: as long as
-/// it may take to stop.
-const OTHER_STOPS: Duration = Duration::from_secs(10);
 
 /// So long channels are left to a daemon that wants to take over; if it has not
 /// done so by then, it will not.
@@ -45,17 +31,6 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 /// Why one that somebody started by hand is not restarted.
 const NO_RESTART: &str =
     "Not restarted: it runs in the foreground, where nobody would look after a new process";
-
-/// The daemon that ran before this one.
-#[derive(Debug, Clone, Copy)]
-struct Predecessor(i32);
-
-impl Predecessor {
-    fn tell(self, signal: i32) -> Result<(), String> {
-        let told = |error| format!("cannot signal process {}: {}", self.0, sys::words(&error));
-        sys::signal(self.0, signal).map_err(told)
-    }
-}
 
 /// A daemon that serves.
 struct Life<'a> {
@@ -131,7 +106,7 @@ fn start<'a>(
     origin: Origin,
 ) -> Result<Life<'a>, String> {
     startup::make_places(places)?;
-    let (mut pid_file, predecessor) = claim(places, arguments.takeover)?;
+    let (mut pid_file, predecessor) = predecessor::claim(places, arguments.takeover)?;
     // Only with the lock is it certain that the log is ours to write to.
     logging::start(output, level(arguments, &config));
     log_problems(&config, places);
@@ -139,7 +114,7 @@ fn start<'a>(
     let problems = in_one_line(&config.errors);
     let said = config.warnings.iter().map(Problem::to_string).collect();
     let supervisor = Supervisor::find();
-    let mut reactor = startup::build(config, places, predecessor.map(|other| other.0))
+    let mut reactor = startup::build(config, places, predecessor.map(Predecessor::pid))
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
             if arguments.debug {
@@ -152,12 +127,12 @@ fn start<'a>(
             match predecessor {
                 None => reactor.show()?,
                 Some(other) => {
-                    prove(&mut reactor, other)?;
+                    other.prove(&mut reactor)?;
                     reactor.show()?;
                     pid_file.move_to(&places.pid_file)?;
                     // Before the other one ends: its end would be taken for ours.
                     supervisor.ready();
-                    follow(&mut reactor, other);
+                    other.follow(&mut reactor);
                 }
             }
             Ok(reactor)
@@ -188,66 +163,13 @@ fn start<'a>(
     })
 }
 
-/// Makes sure that no other daemon runs, or that it is the one to take over from.
-fn claim(places: &Places, takeover: bool) -> Result<(PidFile, Option<Predecessor>), String> {
-    if !takeover {
-        return Ok((PidFile::take(&places.pid_file)?, None));
-    }
-    // First of all: from here on nobody else can take over, so that the daemon
-    // that is found to run is the one to take over from.
-    let next = PidFile::take(&next_to(&places.pid_file))
-        .map_err(|text| format!("another daemon is about to take over: {text}"))?;
-    match PidFile::claim(&places.pid_file)? {
-        Claim::Ours(file) => Ok((file, None)),
-        Claim::Held(None) => Err("the daemon that runs has not written its number yet".into()),
-        Claim::Held(Some(pid)) => Ok((next, Some(Predecessor(pid)))),
-    }
-}
-
-/// The pid file of a daemon that does not serve yet; its lock keeps a third one out.
-fn next_to(pid_file: &Path) -> PathBuf {
-    let mut name = OsString::from(pid_file);
-    name.push(".next");
-    name.into()
-}
-
-/// Reaches the sites while another daemon still serves them.
-fn prove(reactor: &mut Reactor, other: Predecessor) -> Result<(), String> {
-    log::info!("taking over from process {}", other.0);
-    // Sites that take few connections have room for both only so.
-    other.tell(MAKE_ROOM)?;
-    reactor.keep_to_one_channel();
-    reactor.share_sites(ROOM_IS_MADE);
-    let until = Instant::now() + LONGEST_PROOF;
-    while Instant::now() < until && !reactor.is_settled() {
-        let soon = Instant::now() + Duration::from_millis(10);
-        match reactor.run(Some(soon.min(until))) {
-            Ok(Call::Stop) => return Err("told to stop before it could take over".into()),
-            Ok(_) => {}
-            Err(error) => return Err(loop_failed(&error)),
-        }
-    }
-    Ok(())
-}
-
-/// Serves in place of another daemon, which is told to finish.
-fn follow(reactor: &mut Reactor, other: Predecessor) {
-    reactor.share_sites(OTHER_STOPS);
-    reactor.keep_all_channels();
-    // From here on it does not matter what becomes of it.
-    if let Err(text) = other.tell(SIGTERM) {
-        log::warn!("{text}");
-    }
-}
-
 impl Life<'_> {
     fn run(&mut self) -> Result<(), String> {
         loop {
-            let call = self.reactor.run(self.due()).map_err(|error| {
-                let text = loop_failed(&error);
-                log::error!("{text}");
-                text
-            })?;
+            let call = self
+                .reactor
+                .run(self.due())
+                .inspect_err(|text| log::error!("{text}"))?;
             match call {
                 Call::Stop if self.pid_file.is_some() => self.stop(),
                 Call::Stop => {
@@ -417,10 +339,6 @@ impl Life<'_> {
 fn in_one_line(problems: &[Problem]) -> String {
     let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
     texts.join("; ")
-}
-
-fn loop_failed(error: &io::Error) -> String {
-    format!("the event loop failed: {}", sys::words(error))
 }
 
 fn open_log(places: &Places) -> Result<Output, String> {

@@ -89,10 +89,8 @@ fn demo(arguments: &Arguments) -> Result<(), String> {
          OutputFormat: json\\n' | socat - UNIX-CONNECT:{second}\n"
     );
     loop {
-        match reactor.run(None) {
-            Ok(Call::Stop | Call::Reload { terminal: true }) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(format!("the event loop failed: {}", sys::words(&error))),
+        if let Call::Stop | Call::Reload { terminal: true } = reactor.run(None)? {
+            return Ok(());
         }
     }
 }

@@ -2,16 +2,14 @@
 //! answers.
 
 use super::{Reactor, Who};
-use crate::client::{Client, Heard, LINGER, Parting, REQUEST_TIMEOUT, State, Via};
+use crate::client::{Client, Heard, Parting, REQUEST_TIMEOUT, State, Via};
 use crate::counters::Counter;
-use crate::ids::{ClientId, QueryId, SiteId};
-use crate::memory::Account;
-use crate::pool::{Input, Loss};
+use crate::ids::{ClientId, SiteId};
+use crate::pool::Input;
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
 use crate::query::{Query, Stage};
 use crate::reactor::site::Service;
-use crate::response::Response;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -258,167 +256,6 @@ impl Reactor {
         self.answer_bytes(id, false, bytes);
     }
 
-    /// Gives a client bytes of our own; without `keep_alive` they are its last.
-    pub(super) fn answer_bytes(&mut self, id: ClientId, keep_alive: bool, bytes: Vec<u8>) {
-        let Some(client) = self.clients.get_mut(id) else {
-            return;
-        };
-        let query = self.queries.insert(Query {
-            site: client.site,
-            client: Some(id),
-            request: Request {
-                bytes: Vec::new(),
-                kind: Kind::Get,
-                style: Style {
-                    fixed16: false,
-                    keep_alive,
-                },
-            },
-            charged: 0,
-            arrived: self.now,
-            sent: None,
-            stage: Stage::Answered {
-                deadline: self.now + OWN_ANSWER_TIMEOUT,
-                response: Response::own(bytes, self.now),
-            },
-            strange_answer: None,
-            // It was none.
-            is_counted: true,
-        });
-        match query {
-            Some(query) => client.state = State::Asking(query),
-            None => self.close_client(id, Parting::NoRoom),
-        }
-    }
-
-    /// Gives the client what there is for it; `false` if nothing more can be done now.
-    fn deliver(&mut self, id: ClientId, query_id: QueryId) -> bool {
-        let Some(client) = self.clients.get_mut(id) else {
-            return false;
-        };
-        let Some(query) = self.queries.get_mut(query_id) else {
-            // A command that was consumed: nothing is said about it.
-            client.rest(self.now);
-            return true;
-        };
-        if client.stream.hung_up() {
-            if query.request.kind != Kind::Command {
-                self.abandon(id, query_id);
-                return true;
-            }
-            // It only waits for the end of its command, and takes up no place.
-            if !std::mem::replace(&mut client.is_ghost, true) {
-                let (site, turned_away) = (client.site, client.turned_away);
-                self.free_place(site, turned_away);
-                return true;
-            }
-        }
-        let channel = match &query.stage {
-            Stage::Sent { channel, .. } => Some(*channel),
-            Stage::Held(_) if client.awaits_us(&mut self.scratch) => {
-                self.give_up_command(query_id);
-                return true;
-            }
-            Stage::Waiting | Stage::Held(_) | Stage::Answered { .. } => None,
-        };
-        let style = query.request.style;
-        let registry = self.poll.registry();
-        let Some(response) = query.response_mut() else {
-            return false;
-        };
-        let now = self.now;
-        // A record of TLS that the system has not taken goes first.
-        let mut outcome = match client.stream.is_flushed() {
-            true => Ok(()),
-            false => client.stream.write(&[], registry).map(|_| ()),
-        };
-        if outcome.is_ok() {
-            outcome = response.flush(|bytes| client.stream.write(bytes, registry), now);
-        }
-        if outcome.is_err() {
-            client.stream.give_up();
-            self.abandon(id, query_id);
-            return true;
-        }
-        let delivered = response.is_delivered() && client.stream.is_flushed();
-        if let Some(channel) = channel {
-            // It may have waited for room.
-            self.channel_is_ready(channel);
-            self.arm_client(id);
-            return false;
-        }
-        if !delivered {
-            self.arm_client(id);
-            return false;
-        }
-        client.rest(self.now);
-        self.end_query(query_id);
-        if !style.keep_alive {
-            self.see_off(id);
-        }
-        true
-    }
-
-    /// The client's answer was its last.
-    fn see_off(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else {
-            return;
-        };
-        if !client.has_unread() {
-            return self.close_client(id, Parting::Answered);
-        }
-        client.stream.shut_write();
-        client.state = State::Leaving {
-            until: self.now + LINGER,
-        };
-        self.arm_client(id);
-    }
-
-    /// The client of a query is gone. What it has sent behind the query may
-    /// hold commands, so it is read on.
-    fn abandon(&mut self, id: ClientId, query_id: QueryId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.rest(self.now);
-        }
-        let Some(query) = self.queries.get_mut(query_id) else {
-            return;
-        };
-        if query.request.kind == Kind::Command {
-            query.client = None;
-            return;
-        }
-        let was_last = !query.request.style.keep_alive;
-        match query.stage {
-            Stage::Waiting | Stage::Held(_) => {
-                let site = query.site;
-                self.end_query(query_id);
-                self.tell(site, Input::Withdrawn(query_id));
-                self.run_policy();
-            }
-            Stage::Sent { channel, .. } => {
-                let may_be_dropped = Reactor::may_be_dropped(query.request.kind);
-                let site = query.site;
-                let freed = query.abandon();
-                self.release(site, freed);
-                if may_be_dropped {
-                    // The rest of its response is dropped, or the channel closed.
-                    if let Some(no) = self.channels.get(channel).map(|channel| channel.no) {
-                        self.tell(site, Input::Abandoned(no));
-                    }
-                    self.channel_is_ready(channel);
-                } else {
-                    self.lose(channel, Loss::Abandoned);
-                    self.run_policy();
-                }
-            }
-            Stage::Answered { .. } => self.end_query(query_id),
-        }
-        if was_last {
-            // What stands behind it is dropped, as if the client had stayed.
-            self.close_client(id, Parting::Gone);
-        }
-    }
-
     /// The time for what the client is at may be over.
     pub(super) fn remind_client(&mut self, id: ClientId) {
         let due = self.client_deadline(id).is_some_and(|at| at <= self.now);
@@ -450,38 +287,6 @@ impl Reactor {
         }
     }
 
-    /// The client of a query takes too long.
-    fn query_overdue(&mut self, id: ClientId, query_id: QueryId) {
-        let Some(query) = self.queries.get_mut(query_id) else {
-            return;
-        };
-        match &mut query.stage {
-            Stage::Waiting | Stage::Held(_) => {}
-            Stage::Sent {
-                channel, response, ..
-            } => {
-                if let Some(response) = response
-                    && let Some(entry) = self.sites.get_mut(query.site)
-                {
-                    let mut memory = Account {
-                        budget: &mut self.responses,
-                        share: &mut entry.memory,
-                    };
-                    response.hold_the_rest(&mut memory, self.now);
-                }
-                let channel = *channel;
-                // What it has taken already need not be held.
-                self.memory_came_free();
-                self.channel_is_ready(channel);
-                self.arm_client(id);
-            }
-            Stage::Answered { .. } => {
-                self.end_query(query_id);
-                self.hang_up(id, Parting::TooSlow);
-            }
-        }
-    }
-
     fn client_deadline(&self, id: ClientId) -> Option<Instant> {
         let client = self.clients.get(id)?;
         match client.state {
@@ -505,17 +310,8 @@ impl Reactor {
         }
     }
 
-    /// Forgets a query and gives back what it held.
-    pub(super) fn end_query(&mut self, id: QueryId) {
-        self.count_end(id, Counter::Abandoned);
-        if let Some(query) = self.queries.remove(id) {
-            self.requests.give_back(query.charged);
-            self.release(query.site, query.reserved());
-        }
-    }
-
     /// A client no longer takes up a place.
-    fn free_place(&mut self, site: SiteId, turned_away: bool) {
+    pub(super) fn free_place(&mut self, site: SiteId, turned_away: bool) {
         if turned_away {
             self.turned_away -= 1;
         } else if let Some(entry) = self.sites.get_mut(site) {

@@ -3,22 +3,27 @@
 //! what every event says, remind those whose time has come, then look after
 //! everyone who may get on.
 
+mod answers;
 mod channels;
 mod clients;
 mod commands;
 mod connect;
 mod containment;
+mod counting;
 mod door;
 mod exchange;
+mod history;
 mod leaving;
 mod orders;
 mod policy;
 mod port;
 mod reload;
 mod reporting;
+mod room;
 mod secure;
 mod site;
 mod standstill;
+mod who;
 
 pub use reload::Changes;
 pub use site::SiteEntry;
@@ -33,12 +38,12 @@ use crate::pool::{self, Action, Input};
 use crate::query::Query;
 use crate::report;
 use crate::resolve::Resolver;
-use crate::slots::{Id, Slots};
+use crate::slots::Slots;
 use crate::sys;
 use crate::timers::{self, Timers};
 use crate::tls::{Identity, Trust};
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use standstill::Standstill;
@@ -47,54 +52,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use who::{NAMES, SIGNALS, Who};
 
 /// Read at one time. What is longer takes several reads of the same turn.
 const SCRATCH: usize = 64 * 1024;
 
 /// Events of one turn; more are told in the next.
 const EVENTS: usize = 1024;
-
-const SIGNALS: Token = Token(usize::MAX);
-const NAMES: Token = Token(usize::MAX - 1);
-
-/// Somebody who has a socket, or a deadline, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
-    /// A site's policy, which has a deadline.
-    Site(SiteId),
-    /// A site's listening socket.
-    Listener(SiteId),
-    Client(ClientId),
-    Channel(ChannelId),
-    /// A TCP port on which a site is offered.
-    Port(u16),
-}
-
-impl Who {
-    fn token(self) -> Token {
-        let (kind, id) = match self {
-            Who::Site(id) => (0, id.pack()),
-            Who::Listener(id) => (1, id.pack()),
-            Who::Client(id) => (2, id.pack()),
-            Who::Channel(id) => (3, id.pack()),
-            Who::Port(number) => (4, u64::from(number)),
-        };
-        Token((kind << Id::<()>::PACKED_BITS | id) as usize)
-    }
-
-    fn of(token: Token) -> Option<Who> {
-        let bits = token.0 as u64;
-        let id = bits & ((1 << Id::<()>::PACKED_BITS) - 1);
-        match bits >> Id::<()>::PACKED_BITS {
-            0 => Some(Who::Site(Id::unpack(id))),
-            1 => Some(Who::Listener(Id::unpack(id))),
-            2 => Some(Who::Client(Id::unpack(id))),
-            3 => Some(Who::Channel(Id::unpack(id))),
-            4 => u16::try_from(id).ok().map(Who::Port),
-            _ => None,
-        }
-    }
-}
 
 /// A daemon that takes over asks the one before it for room with this signal.
 /// It has no other use, and whoever does not know it ignores it.
@@ -266,8 +230,9 @@ impl Reactor {
         self.slow = limit;
     }
 
-    /// Serves until something is asked of the daemon, or until `due`.
-    pub fn run(&mut self, due: Option<Instant>) -> io::Result<Call> {
+    /// Serves until something is asked of the daemon, or until `due`. The error,
+    /// one line for a person, says why the loop cannot go on.
+    pub fn run(&mut self, due: Option<Instant>) -> Result<Call, String> {
         let mut events = Events::with_capacity(EVENTS);
         self.stood_still(Instant::now());
         self.run_policy();
@@ -281,7 +246,8 @@ impl Reactor {
             if due.is_some_and(|due| due <= self.now) {
                 return Ok(Call::Due);
             }
-            self.turn(&mut events, due)?;
+            self.turn(&mut events, due)
+                .map_err(|error| format!("the event loop failed: {}", sys::words(&error)))?;
         }
     }
 
@@ -516,22 +482,5 @@ mod tests {
             rounded_up(now, now + Duration::from_secs(1)),
             Duration::ZERO
         );
-    }
-
-    #[test]
-    fn a_token_names_who_it_was_made_for() {
-        let mut slots: Slots<OfClient, Client> = Slots::default();
-        let id = Id::unpack(u64::from(u32::MAX) << 24 | 77);
-        assert!(slots.get_mut(id).is_none());
-        for who in [
-            Who::Client(id),
-            Who::Site(Id::unpack(id.pack())),
-            Who::Channel(Id::unpack(5)),
-            Who::Port(6560),
-        ] {
-            assert_eq!(Who::of(who.token()), Some(who));
-        }
-        assert_eq!(Who::of(SIGNALS), None);
-        assert_eq!(Who::of(NAMES), None);
     }
 }

@@ -107,7 +107,7 @@ impl Reactor {
                 }
                 self.tell(id, Input::Renewed);
                 if let Some(entry) = self.sites.get_mut(id) {
-                    entry.history.reset(self.now);
+                    entry.history.last_reset = self.now;
                 }
                 self.run_policy();
             }
@@ -160,7 +160,7 @@ impl Reactor {
         // Only now: what the policy has made of it is how it is from here on.
         if let Some(entry) = self.sites.get_mut(id) {
             entry.disabled = None;
-            entry.history.reset(self.now);
+            entry.history.last_reset = self.now;
             let to = entry.state_name();
             self.remember_order(id, "disabled", to, since);
         }

@@ -3,14 +3,11 @@
 use super::Reactor;
 use super::exchange::shown;
 use crate::channel::Purpose;
-use crate::client::Parting;
 use crate::counters::Counter;
 use crate::ids::{QueryId, SiteId};
 use crate::pool::{self, Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
-use crate::proto::response;
 use crate::query::Stage;
-use crate::response::Response;
 use std::time::{Duration, Instant};
 
 impl Reactor {
@@ -185,41 +182,6 @@ impl Reactor {
         self.log_if_slow(id, &text);
         let counter = Counter::of_refusal(refusal);
         self.answer_own(id, counter, refusal.status(), &text);
-    }
-
-    /// Answers a query with a sentence of our own, which counts as `counter`.
-    pub(super) fn answer_own(&mut self, id: QueryId, counter: Counter, code: u16, text: &str) {
-        let Some(query) = self.queries.get(id) else {
-            return;
-        };
-        let has_begun = query.has_begun();
-        let Some(client) = query.client else {
-            self.end_query(id);
-            return;
-        };
-        if has_begun {
-            // Half of an answer is out: only the close tells that it stays half.
-            self.count_end(id, Counter::Cut);
-            self.end_query(id);
-            self.hang_up(client, Parting::CutShort);
-            return;
-        }
-        self.count_end(id, counter);
-        let Some(query) = self.queries.get_mut(id) else {
-            return;
-        };
-        let (site, reserved) = (query.site, query.reserved());
-        let fixed16 = query.request.style.fixed16;
-        if !fixed16 {
-            // Without framing, only the close tells where the answer ends.
-            query.request.style.keep_alive = false;
-        }
-        query.stage = Stage::Answered {
-            deadline: self.now + super::clients::OWN_ANSWER_TIMEOUT,
-            response: Response::own(response::own(code, text, fixed16), self.now),
-        };
-        self.release(site, reserved);
-        self.client_is_ready(client);
     }
 
     /// Says how long a query took, if that is to be known.

@@ -1,215 +1,18 @@
-//! What is counted and remembered of the sites, and how everything is gathered
-//! for those who show it.
+//! How everything is gathered for those who show it.
 
 use super::Reactor;
 use super::exchange::shown;
 use super::site::{Service, SiteEntry};
 use crate::channel::{self, Channel, Purpose};
 use crate::client::{self, Client};
-use crate::counters::Counter;
-use crate::ids::{ChannelId, QueryId, SiteId};
-use crate::pool::{Change, Loss, State, Vitals};
+use crate::pool::Vitals;
 use crate::query::{Query, Stage};
-use crate::report::{ChannelReport, ClientReport, DaemonReport, Event, Report, SiteReport};
+use crate::report::{ChannelReport, ClientReport, DaemonReport, Report, SiteReport};
 use crate::sys;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// So many changes of state are remembered.
-const MOST_EVENTS: usize = 1000;
-
-/// What a site says of itself in the answer to a heartbeat.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Greeting {
-    program_start: u64,
-    program_version: String,
-    livestatus_version: String,
-    /// As it came; empty if it is too long to be one.
-    body: Vec<u8>,
-}
-
-/// A greeting is no longer than this.
-const LONGEST_GREETING: usize = 1000;
-
-/// Of a version, so much is remembered.
-const LONGEST_VERSION: usize = 100;
-
-impl Greeting {
-    pub(super) fn of_heartbeat(body: &[u8]) -> Greeting {
-        let text = shown(body);
-        let mut fields = text.split(';');
-        let mut next = || fields.next().unwrap_or_default().trim();
-        let start = next();
-        let version = |text: &str| text.chars().take(LONGEST_VERSION).collect();
-        Greeting {
-            // Some cores give it with a fraction.
-            program_start: start
-                .split('.')
-                .next()
-                .unwrap_or_default()
-                .parse()
-                .unwrap_or(0),
-            program_version: version(next()),
-            livestatus_version: version(next()),
-            body: match body.len() {
-                ..=LONGEST_GREETING => body.to_vec(),
-                _ => Vec::new(),
-            },
-        }
-    }
-
-    /// The answer to the last heartbeat, if there is one.
-    pub(super) fn body(&self) -> Option<&[u8]> {
-        (!self.body.is_empty()).then_some(self.body.as_slice())
-    }
-}
-
-/// What went wrong with a site, and when.
-#[derive(Debug)]
-pub(super) struct History {
-    last_reset: Instant,
-    last_failed_connect: Option<(Instant, String)>,
-    last_death: Option<Instant>,
-}
-
-impl History {
-    /// Its channels are begun anew.
-    pub(super) fn reset(&mut self, now: Instant) {
-        self.last_reset = now;
-    }
-
-    /// When its channels were last begun anew.
-    pub(super) fn began(&self) -> Instant {
-        self.last_reset
-    }
-
-    pub(super) fn new(now: Instant) -> History {
-        History {
-            last_reset: now,
-            last_failed_connect: None,
-            last_death: None,
-        }
-    }
-}
-
 impl Reactor {
-    /// Notes how the configuration was taken in; an error is one line for a person.
-    pub fn note_configured(&mut self, result: Result<(), String>) {
-        let now = sys::since_epoch().as_secs_f64();
-        match result {
-            Ok(()) => (self.configured, self.config_error) = (now, None),
-            Err(text) => (self.tried, self.config_error) = (now, Some(text)),
-        }
-    }
-
-    /// One more.
-    pub(super) fn count(&mut self, site: SiteId, counter: Counter) {
-        if let Some(entry) = self.sites.get_mut(site) {
-            entry.counters.add(counter);
-        }
-    }
-
-    /// What has become of a query. Only the first that is said of it counts, so
-    /// that queries and what became of them always balance.
-    pub(super) fn count_end(&mut self, id: QueryId, counter: Counter) {
-        let Some(query) = self.queries.get_mut(id) else {
-            return;
-        };
-        if !std::mem::replace(&mut query.is_counted, true) {
-            let site = query.site;
-            self.count(site, counter);
-        }
-    }
-
-    /// The whole response of a query is there.
-    pub(super) fn count_answer(&mut self, id: QueryId) {
-        let Some(query) = self.queries.get(id) else {
-            return;
-        };
-        let took = self
-            .now
-            .saturating_duration_since(query.sent.unwrap_or(self.now));
-        if let Some(entry) = self.sites.get_mut(query.site) {
-            entry.response_times.add(took);
-        }
-        self.count_end(id, Counter::Answered);
-    }
-
-    /// The exchange on a channel has come to its end.
-    pub(super) fn count_sent(&mut self, id: ChannelId) {
-        let Some(channel) = self.channels.get(id) else {
-            return;
-        };
-        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
-        if let Some(entry) = self.sites.get_mut(channel.site) {
-            entry.counters.add_many(Counter::BytesOut, sent as u64);
-        }
-    }
-
-    /// A channel has ended, perhaps in the middle of an exchange.
-    pub(super) fn count_written(&mut self, channel: &Channel) {
-        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
-        if let Some(entry) = self.sites.get_mut(channel.site) {
-            entry.counters.add_many(Counter::BytesOut, sent as u64);
-        }
-    }
-
-    /// A channel has ended.
-    pub(super) fn count_loss(&mut self, channel: &Channel, loss: &Loss) {
-        let Some(entry) = self.sites.get_mut(channel.site) else {
-            return;
-        };
-        if let Loss::Missed(_) = loss {
-            entry.counters.add(Counter::HeartbeatsMissed);
-        }
-        let is_ours = matches!(loss, Loss::NotNeeded | Loss::SiteDead);
-        if !channel.is_proved && channel.queries == 0 && !is_ours {
-            entry.counters.add(Counter::ConnectsFailed);
-            entry.history.last_failed_connect = Some((self.now, loss.to_string()));
-        }
-    }
-
-    /// Remembers a change of a site's state.
-    pub(super) fn note_change(&mut self, site: SiteId, change: &Change) {
-        let Some(entry) = self.sites.get_mut(site) else {
-            return;
-        };
-        match change.to {
-            State::Dead => {
-                entry.counters.add(Counter::Deaths);
-                entry.history.last_death = Some(self.now);
-            }
-            State::Ready if change.from == State::Dead => entry.history.last_reset = self.now,
-            State::Ready | State::Busy | State::Starting => {}
-        }
-        if entry.disabled.is_some() {
-            // It is shown as disabled, whatever becomes of its last channels.
-            return;
-        }
-        let name = entry.name.clone();
-        let cause = change.cause.as_ref().map(Loss::to_string);
-        self.remember(Event {
-            site: name,
-            from: change.from.name(),
-            to: change.to.name(),
-            cause: cause.unwrap_or_default(),
-            lasted: change.lasted,
-            ..Event::default()
-        });
-    }
-
-    pub(super) fn remember(&mut self, event: Event) {
-        self.events_so_far += 1;
-        if self.events.len() == MOST_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(Event {
-            number: self.events_so_far,
-            time: sys::since_epoch().as_secs_f64(),
-            ..event
-        });
-    }
-
     /// How everything is at this moment.
     pub fn report(&self) -> Report {
         let clock = Clock {
@@ -258,11 +61,6 @@ impl Reactor {
             channels,
             clients,
         }
-    }
-
-    /// The last changes of sites' states, the oldest first.
-    pub fn events(&self) -> &VecDeque<Event> {
-        &self.events
     }
 
     fn report_channel(&self, channel: &Channel, site: &str, clock: Clock) -> ChannelReport {
@@ -438,24 +236,4 @@ fn first_line(query: &Query) -> String {
             .next()
             .unwrap_or_default(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_greeting_is_read_from_the_answer_to_a_heartbeat_whatever_it_is() {
-        let greeting = Greeting::of_heartbeat(b"1700000000;Check_MK 2.3.0p1;2.3.0p1\n");
-        assert_eq!(greeting.program_start, 1_700_000_000);
-        assert_eq!(greeting.program_version, "Check_MK 2.3.0p1");
-        assert_eq!(greeting.livestatus_version, "2.3.0p1");
-        assert_eq!(
-            Greeting::of_heartbeat(b"1700000000.25;x").program_start,
-            1_700_000_000
-        );
-        assert_eq!(Greeting::of_heartbeat(b"\xff;;;;").program_start, 0);
-        assert_eq!(Greeting::of_heartbeat(&[b'x'; 1001]).body(), None);
-        assert_eq!(Greeting::of_heartbeat(b""), Greeting::default());
-    }
 }

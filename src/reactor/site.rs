@@ -1,8 +1,8 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
+use super::history::{Greeting, History};
 use super::leaving::Leaving;
 use super::orders::Disabled;
-use super::reporting::{Greeting, History};
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
 use crate::counters::{Counters, Histogram};
@@ -152,7 +152,7 @@ impl SiteEntry {
         match (&self.service, &self.disabled) {
             (_, Some(disabled)) => disabled.since,
             (Service::Pooled(pooled), None) => pooled.policy.vitals().since,
-            (Service::Unusable(_) | Service::Console, None) => self.history.began(),
+            (Service::Unusable(_) | Service::Console, None) => self.history.last_reset,
         }
     }
 

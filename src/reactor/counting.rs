@@ -1,0 +1,76 @@
+//! What is counted, and when.
+
+use super::Reactor;
+use crate::channel::Channel;
+use crate::counters::Counter;
+use crate::ids::{ChannelId, QueryId, SiteId};
+use crate::pool::Loss;
+
+impl Reactor {
+    /// One more.
+    pub(super) fn count(&mut self, site: SiteId, counter: Counter) {
+        if let Some(entry) = self.sites.get_mut(site) {
+            entry.counters.add(counter);
+        }
+    }
+
+    /// What has become of a query. Only the first that is said of it counts, so
+    /// that queries and what became of them always balance.
+    pub(super) fn count_end(&mut self, id: QueryId, counter: Counter) {
+        let Some(query) = self.queries.get_mut(id) else {
+            return;
+        };
+        if !std::mem::replace(&mut query.is_counted, true) {
+            let site = query.site;
+            self.count(site, counter);
+        }
+    }
+
+    /// The whole response of a query is there.
+    pub(super) fn count_answer(&mut self, id: QueryId) {
+        let Some(query) = self.queries.get(id) else {
+            return;
+        };
+        let took = self
+            .now
+            .saturating_duration_since(query.sent.unwrap_or(self.now));
+        if let Some(entry) = self.sites.get_mut(query.site) {
+            entry.response_times.add(took);
+        }
+        self.count_end(id, Counter::Answered);
+    }
+
+    /// The exchange on a channel has come to its end.
+    pub(super) fn count_sent(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get(id) else {
+            return;
+        };
+        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
+        if let Some(entry) = self.sites.get_mut(channel.site) {
+            entry.counters.add_many(Counter::BytesOut, sent as u64);
+        }
+    }
+
+    /// A channel has ended, perhaps in the middle of an exchange.
+    pub(super) fn count_written(&mut self, channel: &Channel) {
+        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
+        if let Some(entry) = self.sites.get_mut(channel.site) {
+            entry.counters.add_many(Counter::BytesOut, sent as u64);
+        }
+    }
+
+    /// A channel has ended.
+    pub(super) fn count_loss(&mut self, channel: &Channel, loss: &Loss) {
+        let Some(entry) = self.sites.get_mut(channel.site) else {
+            return;
+        };
+        if let Loss::Missed(_) = loss {
+            entry.counters.add(Counter::HeartbeatsMissed);
+        }
+        let is_ours = matches!(loss, Loss::NotNeeded | Loss::SiteDead);
+        if !channel.is_proved && channel.queries == 0 && !is_ours {
+            entry.counters.add(Counter::ConnectsFailed);
+            entry.history.last_failed_connect = Some((self.now, loss.to_string()));
+        }
+    }
+}
