@@ -218,6 +218,23 @@ impl Response {
         Ok(())
     }
 
+    /// Lets the next bytes, `most` of them, be read straight to where they are
+    /// held. `None` if they may be passed on at once, or would fill the memory.
+    pub fn read_in_place<T>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> Option<T>,
+    ) -> Option<T> {
+        if self.may_pass() || self.room() <= most {
+            return None;
+        }
+        self.make_room(most);
+        let before = self.bytes.len();
+        let outcome = read(&mut self.bytes, most);
+        self.arrived += (self.bytes.len() - before) as u64;
+        outcome
+    }
+
     /// Takes in bytes to which more will be added before the client gets any.
     pub fn push_header(&mut self, header: &[u8]) {
         self.arrived += header.len() as u64;
@@ -297,12 +314,16 @@ impl Response {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        // Growing by doubling could take twice of what was reserved.
-        if self.bytes.capacity() < self.bytes.len() + bytes.len() {
-            let missing = self.reserved.saturating_sub(self.bytes.len());
-            self.bytes.reserve_exact(missing.max(bytes.len()));
-        }
+        self.make_room(bytes.len());
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Growing by doubling could take twice of what was reserved.
+    fn make_room(&mut self, more: usize) {
+        if self.bytes.capacity() < self.bytes.len() + more {
+            let missing = self.reserved.saturating_sub(self.bytes.len());
+            self.bytes.reserve_exact(missing.max(more));
+        }
     }
 
     fn comes_soon(&self, now: Instant) -> bool {
@@ -375,6 +396,37 @@ mod tests {
         assert!(response.is_delivered());
         assert_eq!(seen, b"headxy");
         assert_eq!(response.reserved, 6);
+    }
+
+    #[test]
+    fn what_is_held_in_any_case_is_read_to_its_place() {
+        let (mut seen, mut budget) = (Vec::new(), Memory::new(1000));
+        let now = Instant::now();
+        let mut response = Response::new(10, now);
+        let read = |bytes: &mut Vec<u8>, most: usize| {
+            assert!(bytes.capacity() - bytes.len() >= most);
+            bytes.extend_from_slice(b"cde");
+            Some("three")
+        };
+        assert_eq!(response.read_in_place(4, read), None, "there is no memory");
+        response.reserve(&mut budget.account(), now);
+        response.push(b"ab", taking(&mut seen, 99), now).unwrap();
+        assert_eq!(response.read_in_place(4, read), Some("three"));
+        response.push(b"fghij", taking(&mut seen, 99), now).unwrap();
+        assert!(response.is_delivered());
+        assert_eq!(seen, b"abcdefghij");
+        assert_eq!(response.read_in_place(4, read), None, "it may be passed on");
+    }
+
+    #[test]
+    fn a_window_is_never_filled_in_place() {
+        let mut budget = Memory::new(100 * WINDOW);
+        let now = Instant::now();
+        let mut response = Response::new(LARGE, now);
+        response.reserve(&mut budget.account(), now);
+        let read = |_: &mut Vec<u8>, most| Some(most);
+        assert_eq!(response.read_in_place(WINDOW, read), None);
+        assert_eq!(response.read_in_place(WINDOW - 1, read), Some(WINDOW - 1));
     }
 
     #[test]

@@ -68,6 +68,13 @@ impl Socket {
         }
     }
 
+    fn read_onto(&mut self, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => sys::read_onto(socket, into, most),
+            Socket::Unix(socket) => sys::read_onto(socket, into, most),
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => socket.write(bytes),
@@ -95,14 +102,23 @@ pub struct Line<'a> {
 impl Line<'_> {
     /// Reads what is there, up to the length of `into`.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<Arrival> {
+        let most = into.len();
+        self.read_by(most, |socket| socket.read(into))
+    }
+
+    fn read_by(
+        &mut self,
+        most: usize,
+        mut read: impl FnMut(&mut Socket) -> io::Result<usize>,
+    ) -> io::Result<Arrival> {
         while *self.can_read {
-            match self.socket.read(into) {
+            match read(self.socket) {
                 Ok(0) => return Ok(Arrival::End),
                 Ok(count) => {
                     // Less than asked for: the socket is empty, and the system
                     // need not be asked to say so. Only an end that is known to
                     // stand behind the bytes would not be told again.
-                    *self.can_read = count == into.len() || self.end_announced;
+                    *self.can_read = count == most || self.end_announced;
                     return Ok(Arrival::Bytes(count));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => *self.can_read = false,
@@ -332,6 +348,15 @@ impl Stream {
         match self.parts() {
             (Some(session), mut line) => session.read(into, &mut line),
             (None, mut line) => line.read(into),
+        }
+    }
+
+    /// Reads what is there to the end of `into`, `most` bytes of it, where it can
+    /// be had without a copy: not over TLS.
+    pub fn read_onto(&mut self, into: &mut Vec<u8>, most: usize) -> Option<io::Result<Arrival>> {
+        match self.parts() {
+            (Some(_), _) => None,
+            (None, mut line) => Some(line.read_by(most, |socket| socket.read_onto(into, most))),
         }
     }
 

@@ -59,6 +59,23 @@ pub fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     }
 }
 
+/// Reads up to `most` bytes from a socket to the end of `bytes`, whose room is
+/// not cleared before.
+pub fn read_onto(socket: &impl AsRawFd, bytes: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    bytes.reserve(most);
+    let length = bytes.len();
+    let room = bytes.spare_capacity_mut();
+    let most = most.min(room.len());
+    // SAFETY: the room is valid for writing `most` bytes, and only written to.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), room.as_mut_ptr().cast(), most, 0) };
+    let Ok(count) = usize::try_from(count) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the call has written so many bytes, and no more than there is room for.
+    unsafe { bytes.set_len(length + count) };
+    Ok(count)
+}
+
 /// Below this length, memory is taken from what was freed before. What is
 /// longer comes from the system and goes back to it at once: a window through
 /// which a response is passed on, which has this length, grows and shrinks, and
@@ -308,6 +325,24 @@ mod tests {
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
         assert_eq!(text, "ok");
+    }
+
+    #[test]
+    fn bytes_are_read_behind_those_that_are_there() {
+        let (mut one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.write_all(b"defgh").unwrap();
+        let mut bytes = b"abc".to_vec();
+        assert_eq!(read_onto(&other, &mut bytes, 3).unwrap(), 3);
+        assert_eq!(bytes, b"abcdef");
+        drop(one);
+        assert_eq!(read_onto(&other, &mut bytes, 99).unwrap(), 2);
+        assert_eq!(read_onto(&other, &mut bytes, 99).unwrap(), 0);
+        let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let error = read_onto(&one, &mut bytes, 99).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(two);
+        assert_eq!(bytes, b"abcdefgh");
     }
 
     #[test]

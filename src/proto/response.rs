@@ -143,6 +143,14 @@ impl Frame {
         })
     }
 
+    /// So many bytes of the body have come and went past; as many at most as
+    /// are still to come.
+    pub fn skip(&mut self, count: usize) {
+        if let Some((_, left)) = &mut self.body {
+            *left = left.saturating_sub(count as u64);
+        }
+    }
+
     /// The header's bytes, as far as they have come.
     pub fn head(&self) -> &[u8] {
         self.head.get(..self.have).unwrap_or_default()

@@ -13,10 +13,16 @@ use crate::proto::request::{HEARTBEAT, Kind};
 pub(super) use crate::proto::response::shown;
 use crate::proto::response::{BAD_GATEWAY, Defect, Header, Short, UNTRUSTED};
 use crate::query::Stage;
-use crate::stream::Arrival;
+use crate::response::Response;
+use crate::stream::{Arrival, Stream};
 use crate::sys;
 use crate::tls;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::time::Instant;
+
+/// Read in place at one time. The last piece goes the usual way, where its end
+/// is seen, and what stands behind it.
+const IN_PLACE: usize = 64 * 1024;
 
 /// The rest of a response whose client has gone is read and dropped up to this
 /// length; beyond it, closing the channel is cheaper.
@@ -58,9 +64,23 @@ impl Reactor {
             && exchange.purpose == Purpose::Heartbeat
             && stream.is_plain_tcp()
             && self.sites.get(channel.site).is_some_and(never_answered);
-        let place = self.scratch.get_mut(..room).unwrap_or_default();
-        let next = match stream.read(place) {
+        let query = exchange.purpose.query();
+        let response = query.and_then(|id| self.queries.get_mut(id)?.response_mut());
+        let (arrival, is_in_place) = match read_in_place(stream, exchange, response) {
+            Some(arrival) => (arrival, true),
+            None => {
+                let place = self.scratch.get_mut(..room).unwrap_or_default();
+                (stream.read(place), false)
+            }
+        };
+        let next = match arrival {
             Ok(Arrival::Nothing) => return false,
+            Ok(Arrival::Bytes(count)) if is_in_place => {
+                if let Some(entry) = self.sites.get_mut(channel.site) {
+                    heard(entry, count, self.now);
+                }
+                Next::More
+            }
             Ok(Arrival::Bytes(count)) => self.take_in(id, count),
             Ok(Arrival::End) => Next::Lose(match ended(exchange) {
                 Loss::Closed if may_expect_tls => Loss::ClosedUnheard,
@@ -109,10 +129,7 @@ impl Reactor {
         let Some(entry) = self.sites.get_mut(site) else {
             return Next::More;
         };
-        entry.counters.add_many(Counter::BytesIn, count as u64);
-        if let Some(policy) = entry.policy() {
-            policy.heard(self.now);
-        }
+        heard(entry, count, self.now);
         let State::Busy(stream, exchange) = &mut channel.state else {
             return Next::More;
         };
@@ -307,6 +324,33 @@ impl Reactor {
 }
 
 /// What the end of the input means in the middle of an exchange.
+/// A site has sent so many bytes: it is not silent.
+fn heard(entry: &mut SiteEntry, count: usize, now: Instant) {
+    entry.counters.add_many(Counter::BytesIn, count as u64);
+    if let Some(policy) = entry.policy() {
+        policy.heard(now);
+    }
+}
+
+/// Reads the middle of a long response that is held to where it is held.
+fn read_in_place(
+    stream: &mut Stream,
+    exchange: &mut Exchange,
+    response: Option<&mut Response>,
+) -> Option<io::Result<Arrival>> {
+    let Incoming::Passing(frame) = &mut exchange.incoming else {
+        return None;
+    };
+    if frame.left()? <= IN_PLACE as u64 {
+        return None;
+    }
+    let arrival = response?.read_in_place(IN_PLACE, |bytes, most| stream.read_onto(bytes, most))?;
+    if let Ok(Arrival::Bytes(count)) = arrival {
+        frame.skip(count);
+    }
+    Some(arrival)
+}
+
 fn ended(exchange: &Exchange) -> Loss {
     let (may_be_header, bytes) = match &exchange.incoming {
         Incoming::Passing(frame) => (frame.may_be_header(), frame.head()),
