@@ -92,7 +92,7 @@ pub struct Channel {
     pub since: Instant,
     /// The address it is connected to, if it has one.
     pub address: Option<IpAddr>,
-    /// Whether it has ever answered a heartbeat.
+    /// Whether anything on it has ever been answered as a core does.
     pub is_proved: bool,
     /// Queries that were sent over it.
     pub queries: u64,

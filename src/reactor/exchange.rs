@@ -202,6 +202,13 @@ impl Reactor {
     /// free or closed, the client gets what it has not got yet.
     pub(super) fn passed(&mut self, id: ChannelId, header: Header) {
         self.count_sent(id);
+        // Where a site gets channels only for queries, there is no heartbeat to prove them.
+        if header.status == 200
+            && let Some(channel) = self.channels.get_mut(id).filter(|one| !one.is_proved)
+            && let Some(entry) = self.sites.get_mut(channel.site)
+        {
+            prove(channel, entry);
+        }
         let exchange = self.channels.get(id).and_then(Channel::exchange);
         let sent = exchange.map_or(0, |exchange| exchange.sent);
         let query = exchange.and_then(|exchange| exchange.purpose.query());
@@ -245,14 +252,10 @@ impl Reactor {
         let loss = (!is_well).then(unwell);
         match purpose {
             Purpose::Heartbeat | Purpose::Query(_) => {
-                channel.is_proved |= is_well;
                 if is_well && let Some(entry) = self.sites.get_mut(channel.site) {
+                    prove(channel, entry);
                     entry.counters.add(Counter::Heartbeats);
                     entry.greeting = Greeting::of_heartbeat(&short.body);
-                    entry.good_address = channel.address;
-                    entry
-                        .bad_address
-                        .take_if(|bad| channel.address == Some(*bad));
                 }
                 let core = Core::of_heartbeat(&short.body);
                 self.free(id, loss, |no| Input::Beaten(no, core));
@@ -324,6 +327,15 @@ impl Reactor {
 }
 
 /// What the end of the input means in the middle of an exchange.
+/// The channel leads to a core, and so does its address.
+fn prove(channel: &mut Channel, entry: &mut SiteEntry) {
+    channel.is_proved = true;
+    entry.good_address = channel.address;
+    entry
+        .bad_address
+        .take_if(|bad| channel.address == Some(*bad));
+}
+
 /// A site has sent so many bytes: it is not silent.
 fn heard(entry: &mut SiteEntry, count: usize, now: Instant) {
     entry.counters.add_many(Counter::BytesIn, count as u64);

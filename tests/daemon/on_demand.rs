@@ -1,11 +1,12 @@
 //! Icinga 2, as far as a scripted site can stand for it: channels exist only while somebody asks.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::pair::{Pair, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::site::Identity;
-use crate::support::{Event, FakeSite, Fault, Place, eventually};
+use crate::support::{Daemon, Event, FakeSite, Fault, Namespace, Place, Spec, eventually, site};
 
 /// A site that says of itself what Icinga 2 says.
 fn icinga2() -> FakeSite {
@@ -57,6 +58,47 @@ fn keeps_no_channel_to_icinga_2_and_stays_ready() {
     assert_eq!(pair.site.accepted(), 3);
     assert_eq!(pair.site.heartbeats(), 1);
     expect_always_ready(&pair);
+}
+
+/// A channel that was only ever asked queries had not proved its address, and its end made it a bad one.
+#[test]
+fn of_two_addresses_the_one_that_answers_queries_is_kept() {
+    let Some(network) = Namespace::or_say("left out") else {
+        return;
+    };
+    if !network.can("unshare --mount mount --bind /etc/hosts /etc/hosts") {
+        println!("this machine allows no mounts: left out");
+        return;
+    }
+    let fake = network.inside(icinga2);
+    let port = fake.tcp().port();
+    let silent = network.inside(|| TcpListener::bind(("127.0.0.2", port)).unwrap());
+    silent.set_nonblocking(true).unwrap();
+    let mut taken = Vec::new();
+    let mut visits = || {
+        taken.extend(silent.accept());
+        taken.len()
+    };
+    let keys = "'heartbeat': (1, 0.3)";
+    let builder = Daemon::builder()
+        .config(&site("muc", Spec::named("twofold", port), keys))
+        .file("hosts", "127.0.0.1 twofold\n127.0.0.2 twofold\n");
+    let hosts = builder.root().file("hosts");
+    let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+    let daemon = builder
+        .wrapped(network.wrapper())
+        .wrapped(words.map(str::to_owned))
+        .start();
+    let pair = Pair { daemon, site: fake };
+    pair.await_answers();
+    // Which one came first is the resolver's choice.
+    let before = visits();
+    for _ in 0..2 {
+        eventually("the channel is closed", || pair.site.open_channels() == 0);
+        pair.ask("GET hosts").expect(rewritten("GET hosts", ""));
+        assert_eq!(visits(), before);
+    }
 }
 
 #[test]

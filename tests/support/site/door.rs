@@ -1,6 +1,7 @@
 //! The fake site's listener, which can be closed, opened again at the same address, and stuffed
 //! so that nothing is accepted any more. It hands streams over and knows nothing of requests.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -19,6 +20,10 @@ const BACKLOG: i32 = 256;
 
 /// How long a connect to a full backlog may stay unanswered before the backlog counts as full.
 const FULL_AFTER: Duration = Duration::from_millis(100);
+
+/// Below those that the system gives to whoever connects: one of these may be in use by a
+/// connection when the site is to listen again.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// More connects than a backlog of zero takes.
 const STUFFING: usize = 8;
@@ -45,17 +50,17 @@ pub enum Address {
 impl Address {
     /// A free port on `127.0.0.1`.
     pub fn v4() -> Address {
-        Address::tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        Address::tcp(Ipv4Addr::LOCALHOST.into())
     }
 
     /// A free port on `::1`.
     pub fn v6() -> Address {
-        Address::tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))
+        Address::tcp(Ipv6Addr::LOCALHOST.into())
     }
 
     /// A free port on any address of this machine.
     pub fn on(address: IpAddr) -> Address {
-        Address::tcp(SocketAddr::from((address, 0)))
+        Address::tcp(address)
     }
 
     /// A UNIX socket in a folder of its own.
@@ -72,10 +77,16 @@ impl Address {
         Address::Unix { path, folder: None }
     }
 
-    fn tcp(any_port: SocketAddr) -> Address {
-        let holder = bound(any_port);
-        let address = holder.local_addr().unwrap().as_socket().unwrap();
-        Address::Tcp { address, holder }
+    fn tcp(address: IpAddr) -> Address {
+        loop {
+            let address = SocketAddr::from((address, any_port()));
+            let holder = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+            // Not yet to be shared: another site may have the port.
+            if holder.bind(&address.into()).is_ok() {
+                holder.set_reuse_address(true).unwrap();
+                return Address::Tcp { address, holder };
+            }
+        }
     }
 
     fn listen(&self) -> Listener {
@@ -84,6 +95,11 @@ impl Address {
             Address::Unix { path, .. } => Listener::Unix(listening_unix(path)),
         }
     }
+}
+
+fn any_port() -> u16 {
+    let random = RandomState::new().build_hasher().finish();
+    PORTS.start + u16::try_from(random % PORTS.len() as u64).unwrap()
 }
 
 /// A TCP socket bound to an address. Several of these may share a port as long as only one listens.
