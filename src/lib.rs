@@ -84,6 +84,7 @@ pub mod timers;
 
 pub mod logging;
 pub mod process;
+pub mod regular;
 pub mod supervisor;
 pub mod sys;
 

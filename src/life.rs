@@ -77,7 +77,11 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
         return Err("none of the configured sites can be served".into());
     }
     let (output, report) = match arguments.foreground {
-        true => (Output::foreground(), Report::to_terminal()),
+        true => {
+            let output = Output::foreground();
+            let cannot = |error| format!("cannot log to standard output: {}", sys::words(&error));
+            (output.map_err(cannot)?, Report::to_terminal())
+        }
         false => {
             // Opened while there is still a terminal to complain on.
             let output = open_log(&places)?;

@@ -7,7 +7,8 @@ use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,14 +19,52 @@ static REOPEN: AtomicBool = AtomicBool::new(false);
 /// How often it is looked whether the file was renamed away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Rights on the file: it has first lines of queries and commands in it.
+const MODE: u32 = 0o640;
+
+/// How long somebody who reads standard output and has let it fill up is waited
+/// for: longer than a busy machine keeps a reader from its work, and no longer
+/// than the loop may stand still unnoticed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long nobody is waited for after that. All clients wait meanwhile.
+const IMPATIENCE: Duration = Duration::from_secs(60);
+
 /// Where the log goes.
 #[derive(Debug)]
 pub struct Output(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Foreground,
+    Foreground(Foreground),
     File(LogFile),
+}
+
+/// Standard output: a terminal that may be held, a pipe that may be full.
+#[derive(Debug)]
+struct Foreground {
+    /// A descriptor of its own: the standard library's buffer would keep what does not fit.
+    file: File,
+    /// Until then its reader is not waited for.
+    impatient_until: Option<Instant>,
+}
+
+impl Foreground {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let now = Instant::now();
+        let patience = match self.impatient_until {
+            Some(until) if now < until => Duration::ZERO,
+            _ => PATIENCE,
+        };
+        if !sys::await_output(&self.file, patience)? {
+            if !patience.is_zero() {
+                self.impatient_until = Some(now + PATIENCE + IMPATIENCE);
+            }
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let piece = bytes.get(..sys::WHOLE).unwrap_or(bytes);
+        self.file.write(piece)
+    }
 }
 
 #[derive(Debug)]
@@ -38,8 +77,11 @@ struct LogFile {
 
 impl Output {
     /// Standard output.
-    pub fn foreground() -> Output {
-        Output(Kind::Foreground)
+    pub fn foreground() -> io::Result<Output> {
+        Ok(Output(Kind::Foreground(Foreground {
+            file: io::stdout().as_fd().try_clone_to_owned()?.into(),
+            impatient_until: None,
+        })))
     }
 
     /// The file at `path`, made if it is not there and added to.
@@ -56,7 +98,7 @@ impl Output {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Foreground => io::stdout().lock().write(bytes),
+            Kind::Foreground(foreground) => foreground.write(bytes),
             Kind::File(log) => log.file.write(bytes),
         }
     }
@@ -88,7 +130,11 @@ impl LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let mut options = OpenOptions::new();
+    // It is made while the umask is still that of whoever starts the daemon.
+    options.append(true).create(true).mode(MODE);
+    // A pipe in its place would be waited for until somebody reads it.
+    options.custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// The next line goes to the file that is at the log's path by then.
@@ -193,7 +239,10 @@ pub fn start(output: Output, level: LevelFilter) {
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         log::error!("internal error: {panic}");
-        crate::process::complain(&format!("liveproxyd: internal error: {panic}"));
+        // Others are served on, whoever may have let this fill up.
+        if sys::await_output(&io::stderr(), Duration::ZERO).unwrap_or(false) {
+            crate::process::complain(&format!("liveproxyd: internal error: {panic}"));
+        }
     }));
 }
 

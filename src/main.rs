@@ -74,7 +74,8 @@ fn demo(arguments: &Arguments) -> Result<(), String> {
         (false, true) => LevelFilter::Debug,
         (false, false) => LevelFilter::Warn,
     };
-    logging::start(Output::foreground(), level);
+    let output = Output::foreground().map_err(|error| sys::words(&error))?;
+    logging::start(output, level);
     startup::make_places(&places)?;
     let mut reactor = startup::build(config, &places, None)?;
     reactor.show()?;

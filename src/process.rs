@@ -5,7 +5,7 @@ use crate::sys;
 use daemonize::{Daemonize, Outcome};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Rights that are taken from every file the daemon makes.
 const UMASK: u32 = 0o027;
+
+/// Rights on the pid file.
+const MODE: u32 = 0o600;
 
 /// The locked file with our number. The lock says whether a daemon runs; the
 /// number in the file is only for those who want to send a signal.
@@ -62,6 +65,10 @@ impl PidFile {
                 .write(true)
                 .create(true)
                 .truncate(false)
+                // A link could lead to any file of ours, and what is written here replaces it.
+                .custom_flags(libc::O_NOFOLLOW)
+                // Whoever can read it can lock it, and nobody could start a daemon any more.
+                .mode(MODE)
                 .open(path)
                 .map_err(|error| told("open", &error))?;
             match file.try_lock() {

@@ -259,9 +259,23 @@ fn set_terminal(terminal: &impl AsRawFd, mode: &libc::termios) -> io::Result<()>
 /// Waits until there is something to read, or the other side is gone; false
 /// when the time is over. A signal ends it early with `Interrupted`.
 pub fn await_input(input: &impl AsRawFd, time: Duration) -> io::Result<bool> {
+    poll(input, libc::POLLIN, time)
+}
+
+/// Waits until so much can be written that [`WHOLE`] bytes block nobody, or the
+/// other side is gone; false when the time is over. A signal ends it early with
+/// `Interrupted`.
+pub fn await_output(output: &impl AsRawFd, time: Duration) -> io::Result<bool> {
+    poll(output, libc::POLLOUT, time)
+}
+
+/// What a pipe that can be written to takes in one piece.
+pub const WHOLE: usize = libc::PIPE_BUF;
+
+fn poll(file: &impl AsRawFd, events: libc::c_short, time: Duration) -> io::Result<bool> {
     let mut wanted = libc::pollfd {
-        fd: input.as_raw_fd(),
-        events: libc::POLLIN,
+        fd: file.as_raw_fd(),
+        events,
         revents: 0,
     };
     let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);

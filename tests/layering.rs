@@ -138,6 +138,28 @@ fn the_loop_alone_reads_the_clock() {
     }
 }
 
+/// A clock that is set must change no deadline: the time of day is for people, and asked for
+/// where something is shown. The demonstration plays a core, which has a clock of its own.
+#[test]
+fn the_time_of_day_is_only_shown() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    let mut showing = 0;
+    for path in files {
+        let code = code_of(&fs::read_to_string(&path).unwrap());
+        let shows = ["sys.rs", "logging.rs", "reactor/reporting.rs"];
+        let shows = shows.iter().any(|end| path.ends_with(end));
+        let is_other_program =
+            path.starts_with(src.join("ctl")) || path.starts_with(src.join("demo"));
+        let asks = ["SystemTime", "UNIX_EPOCH", "since_epoch("].iter();
+        let asks = asks.filter(|word| code.contains(**word)).count() > 0;
+        showing += usize::from(shows && asks);
+        assert!(shows || is_other_program || !asks, "{}", path.display());
+    }
+    assert_eq!(showing, 3, "what shows the time was not found");
+}
+
 #[test]
 fn only_the_stream_reads_and_writes_sockets_of_clients_and_channels() {
     for module in ["client", "channel", "query", "response", "reactor"] {

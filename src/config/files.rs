@@ -3,10 +3,11 @@
 
 use super::problem::Problem;
 use super::source::Source;
+use crate::regular;
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +73,7 @@ enum Subfolders {
 
 impl Found {
     fn read(&mut self, path: &Path, absence: Absence) {
-        match read_file(path) {
+        match regular::read(path, MAX_FILE_SIZE) {
             Ok(text) if self.total_size() + text.len() > MAX_TOTAL_SIZE => {
                 let text = format!(
                     "cannot read {}: all files together are larger than {MAX_TOTAL_SIZE} bytes",
@@ -185,22 +186,6 @@ impl Walk {
             }
         }
     }
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for a writer, perhaps for ever.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut text = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE_SIZE + 1)
-        .read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE_SIZE {
-        let message = format!("larger than {MAX_FILE_SIZE} bytes");
-        return Err(io::Error::other(message));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -342,7 +327,7 @@ mod tests {
     fn files_larger_than_the_bounds_are_a_problem() {
         let folder = folder(&[]);
         let path = folder.path().join("big.mk");
-        let file = File::create(&path).unwrap();
+        let file = fs::File::create(&path).unwrap();
         file.set_len(MAX_FILE_SIZE).unwrap();
         assert_eq!(find_listed(std::slice::from_ref(&path)).problems, []);
         let many = vec![path.clone(); 5];

@@ -1,5 +1,6 @@
 //! A file of trusted certificates, read again when it has changed.
 
+use crate::regular;
 use crate::sys;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -92,12 +93,7 @@ pub fn read(path: &Path) -> Result<Certificates, String> {
 pub fn contents(path: &Path) -> Result<Vec<u8>, String> {
     /// The bundle of a distribution has a quarter of a megabyte.
     const LARGEST: u64 = 8 * 1024 * 1024;
-    let size = fs::metadata(path).map(|data| data.size());
-    if size.is_ok_and(|size| size > LARGEST) {
-        let text = format!("cannot use {}: it is larger than 8 MiB", path.display());
-        return Err(text);
-    }
-    fs::read(path).map_err(|error| unreadable(path, &error))
+    regular::read(path, LARGEST).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {

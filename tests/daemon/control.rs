@@ -11,7 +11,7 @@ use crate::support::{Client, Console, Daemon, eventually};
 const PLACES: usize = 100;
 
 /// A user and a group that nobody has.
-const STRANGER: &str = "65534";
+pub const STRANGER: &str = "65534";
 
 #[test]
 fn a_client_of_each_kind_gets_its_answer_in_its_form() {
@@ -188,7 +188,7 @@ fn what_a_site_says_of_itself_breaks_no_answer() {
 }
 
 /// Runs a script of Python as another user of this group; nothing where that is not possible.
-fn as_other(group: &str, script: &str, path: &std::path::Path) -> Option<Output> {
+pub fn as_other(group: &str, script: &str, path: &std::path::Path) -> Option<Output> {
     let run = |script: &str| {
         let mut command = Command::new("setpriv");
         command.arg(format!("--reuid={STRANGER}"));

@@ -84,6 +84,11 @@ fn a_site_that_comes_back_is_served_again() {
         pair.site.reset_all();
     }
     await_death(&pair);
+    // Until the next attempt, the cause is the reset of the last channel.
+    eventually("an attempt is refused", || {
+        let told = pair.ask("GET hosts");
+        told.text().contains("Connection refused")
+    });
     expect_unreachable(&pair.client(), "Connection refused");
 }
 

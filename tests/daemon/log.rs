@@ -1,5 +1,6 @@
 //! The log: where its lines go, and that nothing from outside can break one.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -254,6 +255,60 @@ fn in_the_foreground_the_reader_of_the_log_may_go() {
     }
     background.stop();
     child.wait().unwrap();
+}
+
+#[test]
+fn in_the_foreground_a_reader_of_the_log_that_stops_reading_holds_up_nobody() {
+    let fake = FakeSite::start();
+    let background = Background::new(&site("muc", &fake, BRISK));
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_liveproxyd"))
+        .args(["-g", "--slow-queries", "0", "--root"])
+        .arg(background.root().path())
+        .env_remove("OMD_ROOT")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the socket is there", || {
+        background.root().socket("muc").exists()
+    });
+    // A line for each query, many more than a pipe holds.
+    let lines = format!("Filter: name = {}\n", "x".repeat(150));
+    let asked = |number: usize| {
+        let client = background.client("muc");
+        for _ in 0..number {
+            let query = format!("GET hosts\n{lines}");
+            client.ask(query).expect(rewritten("GET hosts", &lines));
+        }
+    };
+    asked(2_000);
+    // It reads on: what was lost is told, and every line is whole.
+    let pipe = child.stdout.take().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        for line in BufReader::new(pipe).lines() {
+            let line = line.unwrap() + "\n";
+            if line.contains(" lines could not be written") {
+                tell.send(()).unwrap();
+            }
+            text += &line;
+        }
+        text
+    });
+    eventually("what was lost is told", || {
+        asked(1);
+        told.try_recv().is_ok()
+    });
+    background.stop();
+    child.wait().unwrap();
+    let text = reader.join().unwrap();
+    assert!(
+        text.contains(" lines could not be written"),
+        "none was lost"
+    );
+    assert!(text.contains("stopped"), "the last line is missing");
+    expect_whole_lines(&text);
 }
 
 #[test]

@@ -225,6 +225,7 @@ fn short_of_descriptors() -> (FakeSite, Daemon) {
         .config(&site("muc", &fake, &keys))
         .under("ulimit -n 40")
         .start();
+    daemon.wait_log("the limit of open files is 40 (ulimit -n)");
     fake.await_ready(2);
     (fake, daemon)
 }

@@ -1,13 +1,15 @@
 //! Every way in which a connection to a site can fail: what the log says, what clients are told
 //! whose query runs, waits or comes later, and that the site comes back when it is cured.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair};
+use crate::pair::{BRISK, Pair, rewritten};
 use crate::story::{
     QUERY, Story, expect_refused_at_once, expect_unreachable, mark_ready, queue_query, run_query,
 };
+use crate::support::client::kept_and_framed;
 use crate::support::{Daemon, FakeSite, Namespace, Spec, eventually, site};
 
 /// Two channels, so that a third query waits; only the illness ends a query.
@@ -233,4 +235,93 @@ fn a_site_that_is_refused_from_the_start_is_told_once() {
     let story = Story::whole(&pair.daemon);
     assert!(story.await_state("ready", "dead") >= 1.0);
     assert_eq!(story.states(), [dead, "ready"]);
+}
+
+#[test]
+fn a_name_server_that_never_answers_holds_up_no_other_site() {
+    let Some(network) = Namespace::or_say("left out") else {
+        return;
+    };
+    if !network.can("unshare --mount mount --bind /etc/resolv.conf /etc/resolv.conf") {
+        println!("this machine allows no mounts: left out");
+        return;
+    }
+    let server = network.inside(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).unwrap());
+    server.set_nonblocking(true).unwrap();
+    let fake = network.inside(FakeSite::start);
+    let well = network.inside(FakeSite::start);
+    let spec = Spec::named("muc.example.com", fake.tcp().port());
+    let config = site("muc", spec, BRISK) + &site("ber", &well, BRISK);
+    let builder = Daemon::builder()
+        .config(&config)
+        .file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30\n");
+    let file = builder.root().file("resolv.conf");
+    let script = format!(
+        "mount --bind {} /etc/resolv.conf && exec \"$@\"",
+        file.display()
+    );
+    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+    let daemon = builder
+        .wrapped(network.wrapper())
+        .wrapped(words.map(str::to_owned))
+        .start();
+    let mut byte = [0];
+    eventually("it is asked", || server.recv_from(&mut byte).is_ok());
+    // All the time until the lookup is given up.
+    let waiting = daemon.client("muc");
+    waiting.send(kept_and_framed("GET hosts"));
+    let mut served = 0;
+    let cause = "name muc.example.com not found: no answer within 9 s";
+    eventually("the lookup is given up", || {
+        let answer = daemon.client("ber").ask("GET hosts");
+        answer.expect(rewritten("GET hosts", ""));
+        served += 1;
+        daemon.log().iter().any(|line| line.contains(cause))
+    });
+    assert!(served > 1, "nobody was served meanwhile");
+    assert_eq!(waiting.read_response().code, 502);
+    expect_unreachable(&daemon.client("muc").ask("GET hosts"), cause);
+    // A stop does not wait for it either.
+    assert!(daemon.stop().success());
+}
+
+/// Sets how many files a process may have open, whatever it has now; false where that cannot be done.
+fn limit_descriptors(daemon: &Daemon, limit: usize) -> bool {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--pid={}", daemon.pid()));
+    command.arg(format!("--nofile={limit}:"));
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_site_is_not_dead_for_want_of_a_descriptor() {
+    let pair = Pair::start("'channels': 2, 'channel_timeout': 600");
+    pair.site.await_ready(2);
+    let running = run_query(&pair);
+    // None but those that it has.
+    if !limit_descriptors(&pair.daemon, 3) {
+        println!("there is no prlimit: left out");
+        return;
+    }
+    let mark = mark_ready(&pair.daemon);
+    assert!(pair.site.close_idle());
+    let none = ": closed: the proxy has no place left for it";
+    pair.daemon.wait_log_after(mark, none);
+    let outside = pair.client();
+    outside.send(kept_and_framed(QUERY));
+    let told = "no client can connect: Too many open files";
+    pair.daemon.wait_log_after(mark, told);
+    pair.site.release();
+    assert_eq!(running.read_response().code, 200);
+    running
+        .ask(QUERY)
+        .expect(rewritten("GET hosts", "Filter: name = asked\n"));
+    assert!(limit_descriptors(&pair.daemon, 1_000));
+    assert_eq!(outside.read_response().code, 200);
+    pair.site.await_ready(2);
+    let story = Story::since(&pair.daemon, mark);
+    assert_eq!(story.states(), [""; 0]);
+    let lines = pair.daemon.log();
+    let told = lines.iter().filter(|line| line.contains(told)).count();
+    assert_eq!(told, 1, "it is said once");
 }

@@ -186,3 +186,34 @@ fn a_broken_file_changes_nothing_and_is_told_once() {
         .any(|line| line.contains("site muc: dead: certificate"));
     assert!(!dead);
 }
+
+#[test]
+fn what_is_no_file_of_certificates_is_told_and_keeps_nobody_waiting() {
+    let (authority, identity) = usual();
+    let well = FakeSite::start();
+    let fake = FakeSite::start_tls(identity.server(), &authority.pem);
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    // A pipe into which nobody writes, and a file without an end.
+    for path in [pipe.to_str().unwrap(), "/dev/zero"] {
+        let spec = Spec::encrypted(fake.tcp(), &format!("'ca_file_path': '{path}'"));
+        let config = site("ber", &well, BRISK) + &site("muc", spec, BRISK);
+        let daemon = Daemon::start(&config);
+        expect_untrusted(&daemon, &format!("cannot read {path}: not a regular file"));
+        let other = daemon.client("ber").ask(QUERY);
+        other.expect(rewritten(QUERY, ""));
+    }
+    // One that is put in the place of a good file changes nothing.
+    let file = fake.ca_file();
+    let daemon = daemon(&fake);
+    expect_served(&daemon);
+    std::fs::rename(&pipe, &file).unwrap();
+    eventually("it is looked at", || {
+        fake.close_all();
+        let log = daemon.log();
+        log.iter().any(|line| line.contains("not a regular file"))
+    });
+    expect_served(&daemon);
+}

@@ -358,6 +358,15 @@ impl FakeSite {
         Some(Arc::clone(&idle.stream))
     }
 
+    /// Closes a channel that is at work. False when none is.
+    pub fn close_busy(&self) -> bool {
+        let state = self.ledger.lock();
+        let mut open = state.open.values();
+        let busy = open.find(|channel| !channel.idle);
+        busy.map(|channel| channel.stream.shutdown(Shutdown::Both))
+            .is_some()
+    }
+
     /// Closes all channels, whatever they are doing.
     pub fn close_all(&self) {
         let state = self.ledger.lock();
