@@ -8,7 +8,7 @@ use crate::logging::{self, Output};
 use crate::places::Places;
 use crate::predecessor::{self, OTHER_STOPS, Predecessor};
 use crate::process::{self, PidFile, Report};
-use crate::reactor::{Call, Reactor};
+use crate::reactor::{self, Call, Reactor};
 use crate::replace::replace;
 use crate::successor::{Origin, Successor};
 use crate::supervisor::Supervisor;
@@ -95,6 +95,7 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             if life.has_followed {
                 // It may have changed while the other one still served.
                 life.take_in_changes();
+                life.reactor.forget_predecessor();
             }
             life.run()
         }
@@ -110,6 +111,8 @@ fn start<'a>(
     origin: Origin,
 ) -> Result<Life<'a>, String> {
     startup::make_places(places)?;
+    // Before our number can be read: who finds it may use it at once.
+    let signals = reactor::note_signals()?;
     let (mut pid_file, predecessor) = predecessor::claim(places, arguments.takeover)?;
     // Only with the lock is it certain that the log is ours to write to.
     logging::start(output, level(arguments, &config));
@@ -118,7 +121,7 @@ fn start<'a>(
     let problems = in_one_line(&config.errors);
     let said = config.warnings.iter().map(Problem::to_string).collect();
     let supervisor = Supervisor::find();
-    let mut reactor = startup::build(config, places, predecessor.map(Predecessor::pid))
+    let mut reactor = startup::build(config, places, predecessor.map(Predecessor::pid), signals)
         .and_then(|mut reactor| {
             reactor.log_slow_queries(arguments.slow_queries);
             if arguments.debug {
@@ -132,11 +135,12 @@ fn start<'a>(
                 None => reactor.show()?,
                 Some(other) => {
                     other.prove(&mut reactor)?;
+                    let other = other.still_there(&places.pid_file)?;
                     reactor.show()?;
                     pid_file.move_to(&places.pid_file)?;
                     // Before the other one ends: its end would be taken for ours.
                     supervisor.ready();
-                    other.follow(&mut reactor);
+                    predecessor::follow(other, &mut reactor);
                 }
             }
             Ok(reactor)

@@ -8,7 +8,7 @@ use liveproxyd::import;
 use liveproxyd::life;
 use liveproxyd::logging::{self, Output};
 use liveproxyd::places::Places;
-use liveproxyd::reactor::Call;
+use liveproxyd::reactor::{Call, note_signals};
 use liveproxyd::{process, startup, sys};
 use log::LevelFilter;
 use std::fs;
@@ -77,7 +77,7 @@ fn demo(arguments: &Arguments) -> Result<(), String> {
     let output = Output::foreground().map_err(|error| sys::words(&error))?;
     logging::start(output, level);
     startup::make_places(&places)?;
-    let mut reactor = startup::build(config, &places, None)?;
+    let mut reactor = startup::build(config, &places, None, note_signals()?)?;
     reactor.show()?;
     let [first, second] = sites.map(|(name, _)| places.socket_dir.join(name));
     let (first, second) = (first.display(), second.display());

@@ -7,6 +7,7 @@ use crate::reactor::{Call, MAKE_ROOM, Reactor};
 use crate::sys;
 use signal_hook::consts::SIGTERM;
 use std::ffi::OsString;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,16 @@ pub fn claim(places: &Places, takeover: bool) -> Result<(PidFile, Option<Predece
     }
 }
 
+/// Serves in the place of the other one, which is told to finish if it runs.
+pub fn follow(other: Option<Predecessor>, reactor: &mut Reactor) {
+    reactor.share_sites(OTHER_STOPS);
+    reactor.keep_all_channels();
+    // From here on it does not matter what becomes of it.
+    if let Some(Err(text)) = other.map(|other| other.tell(SIGTERM)) {
+        log::warn!("{text}");
+    }
+}
+
 /// The pid file of a daemon that does not serve yet; its lock keeps a third one out.
 fn next_to(pid_file: &Path) -> PathBuf {
     let mut name = OsString::from(pid_file);
@@ -72,13 +83,19 @@ impl Predecessor {
         Ok(())
     }
 
-    /// Tells it to finish: from here on this daemon serves in its place.
-    pub fn follow(self, reactor: &mut Reactor) {
-        reactor.share_sites(OTHER_STOPS);
-        reactor.keep_all_channels();
-        // From here on it does not matter what becomes of it.
-        if let Err(text) = self.tell(SIGTERM) {
-            log::warn!("{text}");
+    /// Looks once more whether it runs. If it was stopped in the meantime, nobody
+    /// is to serve, this daemon neither; none, if it has died.
+    pub fn still_there(self, pid_file: &Path) -> Result<Option<Predecessor>, String> {
+        // One that is stopped takes its file away, one that dies leaves it behind.
+        let stopped = || format!("process {} was stopped before it was followed", self.0);
+        let text = fs::read_to_string(pid_file).map_err(|_| stopped())?;
+        if text.trim() != self.0.to_string() {
+            return Err(stopped());
+        }
+        match File::open(pid_file).map(|file| file.try_lock_shared()) {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(_)) => Ok(Some(self)),
+            Err(_) => Err(stopped()),
         }
     }
 

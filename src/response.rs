@@ -310,7 +310,7 @@ impl Response {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.taken >= WINDOW / 2 {
+        if self.taken >= self.reserved / 2 {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }

@@ -4,7 +4,7 @@ use crate::cli::Arguments;
 use crate::config::{self, Address, Config, Problem, RefusedSite, SiteConfig, files};
 use crate::listen::Sockets;
 use crate::places::{ConfigPlace, Places};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Signals};
 use crate::sys;
 use crate::tls;
 
@@ -111,12 +111,17 @@ fn shortened(names: &[String]) -> String {
     }
 }
 
-/// Makes the folder of the sockets. The error is one line for a person.
+/// Makes the folders of the sockets and of the state file. The error is one line for a person.
 pub fn make_places(places: &Places) -> Result<(), String> {
     places.make_socket_dir().map_err(|error| {
         let (path, words) = (places.socket_dir.display(), sys::words(&error));
         format!("cannot make {path}: {words}")
-    })
+    })?;
+    // It may be made later, by somebody else; that it is not there is said then.
+    if let Some(folder) = places.state_file.parent() {
+        let _ = std::fs::create_dir_all(folder);
+    }
+    Ok(())
 }
 
 /// Makes the loop with all its sites. Their sockets are made, but not to be
@@ -126,6 +131,7 @@ pub fn build(
     mut config: Config,
     places: &Places,
     predecessor: Option<i32>,
+    signals: Signals,
 ) -> Result<Reactor, String> {
     fit_descriptors(&mut config);
     let sockets = Sockets {
@@ -134,7 +140,7 @@ pub fn build(
         predecessor,
     };
     sockets.sweep();
-    let mut reactor = Reactor::new(sockets.clone())
+    let mut reactor = Reactor::new(sockets.clone(), signals)
         .map_err(|error| format!("cannot make the event loop: {}", sys::words(&error)))?;
     reactor.identify_by(places.identity.clone());
     reactor.hide();

@@ -17,6 +17,9 @@ pub(super) struct Waiting {
     pub errand: Errand,
     /// When it arrived.
     pub since: Instant,
+    /// When it came into its line, from where its patience counts: one that waited
+    /// for something to happen joins the others later.
+    pub in_line_since: Instant,
     /// When its patience ends.
     pub until: Instant,
     /// Its place in the order of arrival.
@@ -74,10 +77,10 @@ impl Queue {
         self.patience = patience;
         let for_commands = self.patience_for(Errand::Command);
         for waiting in self.gets.iter_mut().chain(&mut self.waits) {
-            waiting.until = waiting.since + patience;
+            waiting.until = waiting.in_line_since + patience;
         }
         for waiting in &mut self.commands {
-            waiting.until = waiting.since + for_commands;
+            waiting.until = waiting.in_line_since + for_commands;
         }
     }
 
@@ -87,6 +90,7 @@ impl Queue {
             query,
             errand,
             since,
+            in_line_since: since,
             until: since + self.patience_for(errand),
             ticket: self.next_ticket,
         };
@@ -169,6 +173,7 @@ impl Queue {
             // As far as the other line is concerned, it has come now.
             let content = Waiting {
                 errand: Errand::Glance,
+                in_line_since: now,
                 until: now + self.patience,
                 ticket: self.next_ticket,
                 ..wait
@@ -271,5 +276,24 @@ impl Queue {
         let lines = [&self.gets, &self.commands, &self.waits];
         let waiting = lines.into_iter().flatten().map(|waiting| waiting.query);
         waiting.chain(self.retries.iter().map(|retry| retry.query))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::Id;
+
+    #[test]
+    fn a_changed_patience_counts_from_when_a_wait_joined_the_others() {
+        let second = Duration::from_secs(1);
+        let (start, query) = (Instant::now(), Id::unpack(1));
+        let mut queue = Queue::new(5 * second);
+        queue.push(query, Errand::Wait(None), start);
+        assert_eq!(queue.pop_impatient(start + 5 * second), None, "it joins");
+        queue.set_patience(4 * second);
+        assert_eq!(queue.pop_impatient(start + 8 * second), None);
+        let refused = queue.pop_impatient(start + 9 * second).unwrap();
+        assert_eq!((refused.query, refused.since), (query, start));
     }
 }

@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Surroundings};
     use crate::listen::{Access, Sockets};
+    use crate::reactor::note_signals;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
@@ -121,7 +122,7 @@ mod tests {
         };
         let sites = ["muc=unix:/nowhere/live".to_string()];
         let config = config::from_site_options(&sites, &surroundings).unwrap();
-        let mut reactor = Reactor::new(sockets).unwrap();
+        let mut reactor = Reactor::new(sockets, note_signals().unwrap()).unwrap();
         reactor.configure(config).unwrap();
         let mut client = UnixStream::connect(dir.path().join("muc")).unwrap();
         let soon = || Some(Instant::now() + Duration::from_millis(50));

@@ -45,7 +45,7 @@ use crate::tls::{Identity, Trust};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG, SIGUSR1, SIGUSR2};
-use signal_hook_mio::v1_0::Signals;
+pub use signal_hook_mio::v1_0::Signals;
 use standstill::Standstill;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -168,14 +168,20 @@ pub struct Reactor {
     stopping: bool,
 }
 
+/// Takes note of signals from here on: those that come before the loop runs are
+/// kept for it. The error is one line for a person.
+pub fn note_signals() -> Result<Signals, String> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, MAKE_ROOM])
+        .map_err(|error| format!("cannot watch for signals: {}", sys::words(&error)))
+}
+
 impl Reactor {
     /// A loop without sites. To be made in the process in which it is to run:
     /// an epoll instance is shared over a fork.
-    pub fn new(sockets: Sockets) -> io::Result<Reactor> {
+    pub fn new(sockets: Sockets, mut signals: Signals) -> io::Result<Reactor> {
         sys::keep_freed_memory();
         let poll = Poll::new()?;
         let limits = Limits::default();
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, MAKE_ROOM])?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NAMES)?);
@@ -228,6 +234,11 @@ impl Reactor {
     /// Logs every query that takes longer than this.
     pub fn log_slow_queries(&mut self, limit: Option<Duration>) {
         self.slow = limit;
+    }
+
+    /// Nobody may be replaced any more: the daemon before this one is on its way out.
+    pub fn forget_predecessor(&mut self) {
+        self.sockets.predecessor = None;
     }
 
     /// Serves until something is asked of the daemon, or until `due`. The error,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::pair::{BRISK, Pair, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::{Origin, Run};
-use crate::support::{Client, Daemon, FakeSite, Spec, awaited, eventually, site};
+use crate::support::{Background, Client, Daemon, FakeSite, Spec, awaited, eventually, site};
 
 /// An address at which nothing has to listen: these sites are never asked.
 const NOWHERE: &str = "('tcp', {'address': ('127.0.0.1', 9), 'tls': ('plain_text', {})})";
@@ -275,4 +275,24 @@ fn demonstrates_itself_and_leaves_nothing_behind() {
     assert_eq!(status.code(), Some(0), "{status}");
     let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The number stood in the file before the daemon listened to signals, and a reload at that moment
+/// ended it.
+#[test]
+fn whoever_knows_its_number_may_have_it_reload() {
+    let fake = FakeSite::start();
+    for name in ["HUP", "USR1", "USR2"].repeat(5) {
+        let background = Background::new(&site("muc", &fake, ""));
+        let root = background.root().path().display().to_string();
+        let builder = Daemon::builder().without_root().arg("--root").arg(&root);
+        let mut daemon = builder.arg("-g").launch();
+        let file = background.pid_file();
+        while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
+            assert!(daemon.runs());
+        }
+        daemon.signal(name);
+        daemon.await_serving();
+        assert!(daemon.runs());
+    }
 }

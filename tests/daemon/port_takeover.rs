@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::pair::{BRISK, rewritten};
 use crate::support::chain::free_port;
 use crate::support::client::kept_and_framed;
+use crate::support::daemon::signal;
 use crate::support::{Background, Client, Daemon, FakeSite, Load, Spec, eventually, site};
 
 /// As often a daemon is followed by another one under load.
@@ -95,6 +96,21 @@ fn the_old_one_finishes_what_it_was_asked_at_its_port_and_gets_no_more() {
     drop((slow, kept));
     background.await_gone(old);
     expect_answers(&Client::connect_tcp(there(port)));
+}
+
+/// What was allowed for the takeover stayed allowed, and two daemons shared a port.
+#[test]
+fn one_that_has_followed_takes_no_port_of_others() {
+    let (fake, port) = (FakeSite::start(), free_port());
+    let other = Daemon::start(&site("ber", &fake, &offer(port)));
+    let background = Background::start(&site("muc", &fake, BRISK));
+    take_over(&background);
+    let pid = background.expect_pid();
+    background.configure(&site("muc", &fake, &format!("{BRISK}{}", offer(port))));
+    signal(pid, "HUP");
+    background.await_log(&format!("cannot listen on port {port}"));
+    expect_answers(&Client::connect_tcp(there(port)));
+    assert_eq!(other.console().number("ber", "clients_accepted"), 1.0);
 }
 
 #[test]

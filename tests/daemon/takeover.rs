@@ -196,6 +196,46 @@ fn one_that_is_told_to_stop_on_its_way_leaves_nothing_behind() {
     expect_answers(&background.client("muc"));
 }
 
+/// A daemon that is about to follow the one of `background`, whose site does not accept.
+fn on_its_way(background: &Background) -> Daemon {
+    let root = background.root().path().display().to_string();
+    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
+    let next = builder.arg("-g").arg("--takeover").launch();
+    next.wait_log("taking over");
+    next
+}
+
+/// It went on, and a daemon ran although somebody had stopped it and was told so.
+#[test]
+fn whoever_stops_the_old_one_has_stopped_the_next_one_too() {
+    let mut fake = FakeSite::start();
+    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    fake.await_ready(4);
+    fake.never_accept();
+    let mut next = on_its_way(&background);
+    background.stop();
+    assert_eq!(next.await_end().code(), Some(1));
+    next.wait_log("was stopped before it was followed");
+    assert_eq!(background.sockets(), Vec::<String>::new());
+    assert!(background.processes().is_empty());
+}
+
+#[test]
+fn one_that_dies_while_it_is_followed_is_replaced_all_the_same() {
+    let mut fake = FakeSite::start();
+    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    let pid = background.expect_pid();
+    fake.await_ready(4);
+    fake.never_accept();
+    let mut next = on_its_way(&background);
+    signal(pid, "KILL");
+    fake.listen();
+    next.await_serving();
+    expect_answers(&background.client("muc"));
+    assert_eq!(background.pid(), Some(next.pid()));
+    assert!(!next.log().iter().any(|line| line.contains("cannot signal")));
+}
+
 #[test]
 fn without_sites_it_follows_as_well() {
     let background = Background::start("");

@@ -39,6 +39,7 @@ impl Site {
                     query,
                     errand,
                     since: serving.since,
+                    in_line_since: serving.since,
                     until: serving.until,
                     ticket: serving.ticket,
                 });
