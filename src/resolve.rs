@@ -5,7 +5,7 @@
 use mio::Waker;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -24,8 +24,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// The system's resolver needs little more than a page or two.
 const STACK: usize = 256 * 1024;
 
-/// What a lookup has brought; the error is for a person.
-pub type Found = Result<Vec<IpAddr>, String>;
+/// What a lookup has brought: addresses, without a port but with the interface by
+/// which a link-local one is reached. The error is for a person.
+pub type Found = Result<Vec<SocketAddr>, String>;
 
 type Answer = (String, Found);
 
@@ -53,7 +54,7 @@ pub struct Resolver<W> {
 
 /// A good answer.
 struct Known {
-    addresses: Vec<IpAddr>,
+    addresses: Vec<SocketAddr>,
     since: Instant,
 }
 
@@ -83,7 +84,7 @@ impl<W> Resolver<W> {
     /// lookup hangs and there is one; otherwise `waiter` is named by [`Resolver::answers`].
     pub fn ask(&mut self, host: &str, waiter: W) -> Option<Found> {
         if let Ok(address) = host.parse() {
-            return Some(Ok(vec![address]));
+            return Some(Ok(vec![SocketAddr::new(address, 0)]));
         }
         let known = self.known.get(host);
         if let Some(known) = known.filter(|known| known.since.elapsed() < FRESH) {
@@ -110,7 +111,7 @@ impl<W> Resolver<W> {
     }
 
     /// The last good answer for `host`.
-    pub fn known(&self, host: &str) -> Option<Vec<IpAddr>> {
+    pub fn known(&self, host: &str) -> Option<Vec<SocketAddr>> {
         self.known.get(host).map(|known| known.addresses.clone())
     }
 
@@ -208,10 +209,9 @@ fn look_up_for_ever(queue: &Mutex<Receiver<String>>, report: &Sender<Answer>, wa
 }
 
 fn look_up(host: &str) -> Found {
-    let addresses: Vec<IpAddr> = (host, 0)
+    let addresses: Vec<SocketAddr> = (host, 0)
         .to_socket_addrs()
         .map_err(|error| format!("name {host} not found: {}", cause(&error)))?
-        .map(|address| address.ip())
         .collect();
     if addresses.is_empty() {
         return Err(format!("name {host} has no address"));
@@ -250,7 +250,7 @@ mod tests {
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut resolver = Resolver::new(waker);
         for literal in ["127.0.0.1", "::1"] {
-            let address = literal.parse().unwrap();
+            let address = SocketAddr::new(literal.parse().unwrap(), 0);
             assert_eq!(resolver.ask(literal, 1), Some(Ok(vec![address])));
         }
         assert_eq!(resolver.threads, 0);
@@ -258,7 +258,12 @@ mod tests {
         assert_eq!(resolver.ask("localhost", 1), None);
         assert_eq!(resolver.ask("localhost", 2), None);
         let (found, waiters) = await_answer(&mut poll, &mut resolver);
-        assert!(found.unwrap().iter().all(IpAddr::is_loopback));
+        assert!(
+            found
+                .unwrap()
+                .iter()
+                .all(|address| address.ip().is_loopback())
+        );
         assert_eq!((waiters, resolver.threads), (vec![1, 2], 1));
     }
 
@@ -276,7 +281,7 @@ mod tests {
                 .starts_with("name no-such-host.invalid not found")
         );
 
-        let good = vec!["127.0.0.9".parse().unwrap()];
+        let good = vec!["127.0.0.9:0".parse().unwrap()];
         let known = |since| Known {
             addresses: good.clone(),
             since,

@@ -57,8 +57,6 @@ impl Origin {
         if !self.arguments.iter().any(|argument| argument == takeover) {
             command.arg(takeover);
         }
-        // The watchdog is to be fed by the new process, whose number it will be told.
-        command.env_remove("WATCHDOG_PID");
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }

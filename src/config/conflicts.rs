@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// Bytes kept free behind a socket's path for the name under which it is bound before it is renamed into place:
-/// a dot before the name, a dot, seven digits of a process id and a four-letter suffix are 13.
+/// a dot before it, and behind it a dot and the process id, which has seven digits at most (Linux, 64 bit).
 pub const TEMPORARY_SUFFIX_ROOM: usize = 16;
 
 /// Which setting of a site a conflict is about.

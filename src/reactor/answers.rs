@@ -78,7 +78,7 @@ impl Reactor {
             query.request.style.keep_alive = false;
         }
         query.stage = Stage::Answered {
-            deadline: self.now + super::clients::OWN_ANSWER_TIMEOUT,
+            deadline: self.now + OWN_ANSWER_TIMEOUT,
             response: Response::own(response::own(code, text, fixed16), self.now),
         };
         self.release(site, reserved);

@@ -11,10 +11,7 @@ use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
 use crate::query::{Query, Stage};
 use crate::reactor::site::Service;
 use std::fs::File;
-use std::time::{Duration, Instant};
-
-/// How long a client may take to read a sentence of ours.
-pub(super) const OWN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// Steps of one client in one turn: a request read, an answer given.
 const MOST_ROUNDS: usize = 32;

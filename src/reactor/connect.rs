@@ -11,7 +11,7 @@ use crate::pool::{CONNECT_TIMEOUT, ChannelNo, Input, Loss};
 use crate::stream::{Stream, Target};
 use crate::timers;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Channels that are begun in one turn of the loop. A hundred sites that come
@@ -87,7 +87,7 @@ impl Reactor {
 
     /// Tries the addresses of a site's host, the one that was good last time
     /// first and the one that was not last.
-    fn connect_to(&mut self, id: ChannelId, found: &[IpAddr]) {
+    fn connect_to(&mut self, id: ChannelId, found: &[SocketAddr]) {
         let Some(channel) = self.channels.get(id) else {
             return;
         };
@@ -100,12 +100,11 @@ impl Reactor {
         let Some(Address::Tcp { port, family, .. }) = entry.address() else {
             return;
         };
-        let wanted = |address: &&IpAddr| *family == Family::Any || address.is_ipv6();
-        let mut addresses: Vec<SocketAddr> = found
-            .iter()
-            .filter(wanted)
-            .map(|address| SocketAddr::new(*address, *port))
-            .collect();
+        let wanted = |address: &SocketAddr| *family == Family::Any || address.is_ipv6();
+        let mut addresses: Vec<SocketAddr> = found.iter().copied().filter(wanted).collect();
+        for address in &mut addresses {
+            address.set_port(*port);
+        }
         if addresses.is_empty() {
             let text = "its name has no IPv6 address".to_string();
             return self.lose(id, Loss::NotFound(text));
@@ -252,8 +251,8 @@ impl Reactor {
                 if left > Duration::ZERO {
                     return self.be_patient(id, left);
                 }
-                let seconds = FIRST_LOOKUP_PATIENCE.as_secs();
-                let text = format!("name {host} not found: no answer within {seconds} s");
+                let seconds = FIRST_LOOKUP_PATIENCE.as_secs_f64();
+                let text = format!("name {host} not found: no answer within {seconds:.1} s");
                 self.lose(id, Loss::NotFound(text));
             }
         }

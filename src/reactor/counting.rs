@@ -26,9 +26,10 @@ impl Reactor {
         }
     }
 
-    /// The whole response of a query is there.
+    /// The whole response of a query is there. One whose rest was dropped, because
+    /// its client has gone, is none.
     pub(super) fn count_answer(&mut self, id: QueryId) {
-        let Some(query) = self.queries.get(id) else {
+        let Some(query) = self.queries.get(id).filter(|query| query.client.is_some()) else {
             return;
         };
         let took = self

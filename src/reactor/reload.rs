@@ -239,7 +239,13 @@ impl Reactor {
         let Some(new) = self.add_site(wanted, listener) else {
             return;
         };
-        log::info!("site {}: it has another address", self.site_name(new));
+        let service = |id| self.sites.get(id).map(|entry| &entry.service);
+        let change = match (service(old), service(new)) {
+            (Some(Service::Unusable(_)), _) => "it can be served now",
+            (_, Some(Service::Unusable(_))) => "it can no longer be served",
+            _ => "it has another address",
+        };
+        log::info!("site {}: {change}", self.site_name(new));
         let (mut clients, mut waiting) = (0, Vec::new());
         let mut counted = None;
         if let Some(entry) = self.sites.get_mut(old) {

@@ -5,7 +5,6 @@ use super::IdentityFiles;
 use super::ca_file::{self, Stamp};
 use super::session::{Session, Wire};
 use rustls::ServerConfig;
-use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
@@ -109,7 +108,7 @@ fn read(files: &IdentityFiles) -> Result<Arc<ServerConfig>, String> {
         };
         cannot(&files.key, &why)
     })?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(super::cryptography())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth()

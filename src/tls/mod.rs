@@ -39,5 +39,11 @@ pub struct IdentityFiles {
     pub key: std::path::PathBuf,
 }
 
+/// The cryptography. Which one it is stands here and nowhere else.
+#[cfg(feature = "tls")]
+fn cryptography() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+    std::sync::Arc::new(rustls::crypto::ring::default_provider())
+}
+
 /// Whether this build can connect with TLS.
 pub const IS_BUILT_IN: bool = cfg!(feature = "tls");

@@ -7,7 +7,7 @@ use super::verify::Verifier;
 use crate::config::Tls;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub struct Trust {
 impl Default for Trust {
     fn default() -> Self {
         Trust {
-            provider: Arc::new(ring::default_provider()),
+            provider: super::cryptography(),
             files: HashMap::new(),
             unverified: None,
             wire: Wire::default(),

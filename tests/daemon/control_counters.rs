@@ -297,13 +297,16 @@ fn a_client_that_goes_while_it_waits() {
 
 #[test]
 fn a_client_that_goes_while_it_is_served() {
-    let (pair, console) = ready("'query_timeout': 0.5", 1);
+    let (pair, console) = ready("", 1);
     let before = Before::note(&console);
     pair.site.next(Fault::Stall(Place::BeforeHeader));
     let client = pair.client();
     client.send(kept_and_framed("GET hosts"));
     pair.site.await_stalled(1);
     drop(client);
+    console.await_number("muc", "clients", 0.0);
+    // What comes now is dropped.
+    pair.site.release();
     before.expect(&[
         ("clients_accepted", 1.0),
         ("queries", 1.0),

@@ -1,7 +1,7 @@
 //! Every way in which a connection to a site can fail: what the log says, what clients are told
 //! whose query runs, waits or comes later, and that the site comes back when it is cured.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -214,6 +214,25 @@ fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
     assert_eq!(story.states(), [dead.as_str(), "ready"]);
 }
 
+/// Of the address only the number was kept, not by which interface it is reached.
+#[test]
+fn a_site_at_a_link_local_address_is_reached_by_its_interface() {
+    let Some(network) = Namespace::or_say("left out") else {
+        return;
+    };
+    if !network.can("ip address add fe80::5/64 dev lo") {
+        println!("this machine has no IPv6: left out");
+        return;
+    }
+    let fake = network.inside(|| FakeSite::start_on(Ipv6Addr::UNSPECIFIED.into()));
+    let spec = Spec::named("fe80::5%lo", fake.tcp().port());
+    let daemon = Daemon::builder()
+        .config(&site("muc", spec, BRISK))
+        .wrapped(network.wrapper())
+        .start();
+    Pair { daemon, site: fake }.await_answers();
+}
+
 #[test]
 fn a_site_that_is_refused_from_the_start_is_told_once() {
     let mut pair = Pair::with(FakeSite::start_refusing(), "", KEYS);
@@ -271,7 +290,7 @@ fn a_name_server_that_never_answers_holds_up_no_other_site() {
     let waiting = daemon.client("muc");
     waiting.send(kept_and_framed("GET hosts"));
     let mut served = 0;
-    let cause = "name muc.example.com not found: no answer within 9 s";
+    let cause = "name muc.example.com not found: no answer within 9.5 s";
     eventually("the lookup is given up", || {
         let answer = daemon.client("ber").ask("GET hosts");
         answer.expect(rewritten("GET hosts", ""));
