@@ -162,6 +162,11 @@ impl Channel {
         }
     }
 
+    /// How much of the request that is out was written.
+    pub fn sent(&self) -> usize {
+        self.exchange().map_or(0, |exchange| exchange.sent)
+    }
+
     /// Whether nothing is asked on it.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle(_))

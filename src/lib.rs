@@ -77,6 +77,7 @@ pub mod counters;
 pub mod report;
 pub mod state_file;
 
+pub mod fnv;
 pub mod ids;
 pub mod memory;
 pub mod slots;

@@ -357,7 +357,7 @@ fn open_log(places: &Places) -> Result<Output, String> {
 }
 
 /// What is logged: the command line wins over the configuration.
-fn level(arguments: &Arguments, config: &Config) -> LevelFilter {
+pub(crate) fn level(arguments: &Arguments, config: &Config) -> LevelFilter {
     match (arguments.debug, arguments.verbose) {
         (true, _) => LevelFilter::Trace,
         (false, true) => LevelFilter::Debug,

@@ -18,11 +18,16 @@ impl Budget {
 
     /// Takes `bytes` if they fit.
     pub fn take(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= self.limit.saturating_sub(self.taken);
+        let fits = bytes <= self.left();
         if fits {
             self.taken += bytes;
         }
         fits
+    }
+
+    /// How many bytes may still be taken.
+    pub fn left(&self) -> usize {
+        self.limit.saturating_sub(self.taken)
     }
 
     /// Gives `bytes` back.
@@ -229,6 +234,7 @@ mod tests {
     fn a_budget_grants_up_to_its_limit_and_takes_back() {
         let mut budget = Budget::new(10);
         assert!(budget.take(6));
+        assert_eq!(budget.left(), 4);
         assert!(!budget.take(5));
         assert!(budget.resize(6, 10));
         assert!(!budget.resize(10, 11));

@@ -22,6 +22,8 @@ pub struct Query {
     pub request: Request,
     /// Its share of the memory for requests.
     pub charged: usize,
+    /// Its answer's share of the memory for those of the control socket.
+    pub unread: usize,
     /// When its request was complete.
     pub arrived: Instant,
     /// When it was first sent.

@@ -41,6 +41,8 @@ pub struct DaemonReport {
     pub response_memory: usize,
     /// The most that may be.
     pub response_memory_limit: usize,
+    /// Bytes of answers on the control socket that are not read yet, but for small ones.
+    pub answer_memory: usize,
 }
 
 /// One site.

@@ -47,16 +47,6 @@ impl<O: Ord + Copy> Timers<O> {
         }
         self.heap.pop().map(|Reverse(reminder)| reminder)
     }
-
-    /// How many reminders stand in the heap.
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether nobody waits to be reminded.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
 }
 
 /// Notes that the reminder for `at` has come. `false` for one that an earlier
@@ -82,7 +72,7 @@ mod tests {
         for seconds in [5, 6, 7] {
             timers.arm('a', &mut armed, Some(later(seconds)));
         }
-        assert_eq!(timers.len(), 1);
+        assert_eq!(timers.heap.len(), 1);
         timers.arm('a', &mut armed, Some(later(3)));
         assert_eq!(timers.next(), Some(later(3)));
         assert_eq!(timers.pop(later(2)), None);
@@ -92,6 +82,6 @@ mod tests {
         let (at, _) = timers.pop(later(9)).unwrap();
         assert!(!fired(&mut armed, at), "the replaced reminder is stale");
         timers.arm('a', &mut armed, None);
-        assert!(timers.is_empty());
+        assert!(timers.heap.is_empty());
     }
 }

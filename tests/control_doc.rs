@@ -36,7 +36,7 @@ fn columns() -> String {
         let request = format!(
             "GET columns\nColumns: name type description\nFilter: table = {table}\nSeparators: 10 0\n\n"
         );
-        let answer = console::answer(request.as_bytes(), &report, &events);
+        let answer = console::answer(console::MAX_ANSWER, request.as_bytes(), &report, &events);
         assert_eq!(answer.code, 200);
         let body = String::from_utf8(answer.body).unwrap();
         assert!(!body.is_empty(), "{table}");

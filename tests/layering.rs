@@ -189,15 +189,19 @@ fn tls_has_no_socket_and_only_the_stream_and_the_loop_know_it() {
 
 #[test]
 fn the_demonstration_and_the_data_path_do_not_know_each_other() {
-    assert_none(
-        "demo",
-        &[
-            "crate::reactor",
-            "crate::pool",
-            "crate::query",
-            "crate::channel",
-        ],
-    );
+    let data_path = [
+        "crate::reactor",
+        "crate::pool",
+        "crate::query",
+        "crate::channel",
+    ];
+    // The command starts both, and runs the loop.
+    for (path, code) in sources("demo") {
+        let may_know = path.ends_with("demo/command.rs");
+        for word in data_path {
+            assert!(may_know || !code.contains(word), "{}", path.display());
+        }
+    }
     for module in [
         "reactor", "pool", "proto", "client", "channel", "query", "response", "config",
     ] {

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Longest path that a UNIX socket can have, in bytes: the kernel's field holds 108 with the final zero.
-pub const MAX_SOCKET_PATH: usize = 107;
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 
 /// Longest host name or address, in bytes. The name service takes no more than 253.
 const MAX_HOST: usize = 253;

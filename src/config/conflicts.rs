@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Bytes kept free behind a socket's path for the name under which it is bound before it is renamed into place:
 /// a dot before it, and behind it a dot and the process id, which has seven digits at most (Linux, 64 bit).
-pub const TEMPORARY_SUFFIX_ROOM: usize = 16;
+pub(super) const TEMPORARY_SUFFIX_ROOM: usize = 16;
 
 /// Which setting of a site a conflict is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,11 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
             "{bad:?} cannot stand in the name of a site; use letters, digits, '-' and '_'"
         )),
     }
+}
+
+/// Whether a site can have this name.
+pub fn is_site_name(name: &str) -> bool {
+    check_name(name).is_ok()
 }
 
 /// Checks that a site's socket, and the temporary name it is bound under, fit into a socket address.

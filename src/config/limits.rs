@@ -23,47 +23,41 @@ const LEAST_RESPONSES: usize = 4 << 20;
 const MOST_CLIENTS: usize = 1_000_000;
 
 /// One variable that bounds the whole daemon.
-pub struct Limit {
+pub(super) struct Limit {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Smallest value.
-    pub least: usize,
+    pub(super) least: usize,
     /// Largest value.
-    pub most: usize,
-    /// What it bounds, one sentence.
-    pub meaning: &'static str,
+    pub(super) most: usize,
     /// Where it is kept.
-    pub field: fn(&mut Limits) -> &mut usize,
+    pub(super) field: fn(&mut Limits) -> &mut usize,
 }
 
 /// All of them; their defaults are those of [`Limits::default`].
-pub const LIMITS: [Limit; 4] = [
+pub(super) const LIMITS: [Limit; 4] = [
     Limit {
         name: "max_clients_total",
         least: 1,
         most: MOST_CLIENTS,
-        meaning: "Clients of all sites at a time.",
         field: |limits| &mut limits.max_clients_total,
     },
     Limit {
         name: "max_query",
         least: LEAST_QUERY,
         most: MOST_BYTES,
-        meaning: "Bytes of the longest request.",
         field: |limits| &mut limits.max_query,
     },
     Limit {
         name: "request_buffer",
         least: LEAST_QUERY,
         most: MOST_BYTES,
-        meaning: "Bytes for all requests that are being read.",
         field: |limits| &mut limits.request_buffer,
     },
     Limit {
         name: "response_buffer",
         least: LEAST_RESPONSES,
         most: MOST_BYTES,
-        meaning: "Bytes for all responses that are held.",
         field: |limits| &mut limits.response_buffer,
     },
 ];
@@ -139,6 +133,7 @@ fn level_of(node: &Node, unknown: &mut Vec<UnknownKey>) -> Result<LogLevel, Find
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::tests::rows_of_readme;
     use crate::config::{Source, read_variables};
 
     fn read(text: &str) -> (Limits, LogLevel, Vec<String>) {
@@ -155,6 +150,22 @@ mod tests {
         let (limits, level, errors) = read("");
         assert_eq!((limits, level), (Limits::default(), LogLevel::Info));
         assert_eq!(errors, [""; 0]);
+    }
+
+    #[test]
+    fn the_readme_names_every_limit_with_its_default() {
+        let shown = |bytes: usize| match bytes {
+            20_000 => "20,000".to_string(),
+            bytes => format!("{} MiB", bytes >> 20),
+        };
+        let mut limits = Limits::default();
+        let mut defaults: Vec<(String, String)> = LIMITS
+            .iter()
+            .map(|limit| (limit.name.to_string(), shown(*(limit.field)(&mut limits))))
+            .collect();
+        let level = format!("{{'{LOG_LEVEL_KEY}': {}}}", LogLevel::default().number());
+        defaults.push((LOG_LEVELS.to_string(), level));
+        assert_eq!(rows_of_readme("variable"), defaults);
     }
 
     #[test]

@@ -39,14 +39,12 @@ mod types;
 mod value;
 mod variables;
 
-pub use address::MAX_SOCKET_PATH;
-pub use conflicts::TEMPORARY_SUFFIX_ROOM;
-pub use limits::{LIMITS, Limit};
-pub use options::{from_site_options, parse_site_option};
-pub use problem::{Excerpt, Place, Problem};
+pub use conflicts::is_site_name;
+pub use options::from_site_options;
+pub use problem::Problem;
 pub use reader::read_variables;
-pub use settings::{Kind, SETTINGS, Setting};
-pub use show::{show_config, show_site};
+pub(crate) use settings::SETTINGS;
+pub use show::show_config;
 pub use source::Source;
 pub use types::{
     Address, Config, Family, Heartbeat, HeartbeatTimeout, Limits, LogLevel, Network, RefusedSite,

@@ -7,7 +7,7 @@ use super::value::quoted;
 
 /// Reads one `NAME=tcp:HOST:PORT`, `NAME=tcp:[IPV6]:PORT` or `NAME=unix:PATH`; all other settings are defaults.
 /// The error is a sentence for the command line.
-pub fn parse_site_option(option: &str, surroundings: &Surroundings) -> Result<SiteConfig, String> {
+fn parse_site_option(option: &str, surroundings: &Surroundings) -> Result<SiteConfig, String> {
     let (name, address) = option.split_once('=').ok_or_else(|| {
         format!(
             "expected NAME=tcp:HOST:PORT or NAME=unix:PATH, found {}",

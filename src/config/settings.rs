@@ -1,5 +1,5 @@
-//! The table of a site's settings: name, type, range, default and meaning. Reading them and showing them for
-//! `--check-config` both come from here. Knows no address and no other site.
+//! The table of a site's settings: name, type and range. Reading them and showing them for `--check-config` both
+//! come from here. Knows no address and no other site.
 
 use super::checks::{self, Finding, LEAST_TIME, UnknownKey, note_unknown};
 use super::types::{Heartbeat, HeartbeatTimeout, Network, SiteConfig, TcpPort};
@@ -22,21 +22,17 @@ const MOST_PERCENT: u32 = 1000;
 const MOST_NETWORKS: usize = 1000;
 
 /// One setting, as it may stand in a site or in `liveproxyd_default_connection_params`.
-pub struct Setting {
+pub(crate) struct Setting {
     /// The key.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// A key that older files have in its place.
-    pub old_name: Option<&'static str>,
+    pub(crate) old_name: Option<&'static str>,
     /// Type and range, and the field it is kept in.
-    pub kind: Kind,
-    /// The built-in default in Python's syntax.
-    pub default: &'static str,
-    /// What it does, one sentence.
-    pub meaning: &'static str,
+    pub(super) kind: Kind,
 }
 
 /// What a setting takes, and the field of a site it is kept in.
-pub enum Kind {
+pub(super) enum Kind {
     /// A whole number from `least` to `most`.
     Whole {
         /// Smallest value.
@@ -57,7 +53,7 @@ pub enum Kind {
 }
 
 /// All settings of a site besides its address.
-pub const SETTINGS: [Setting; 8] = [
+pub(crate) const SETTINGS: [Setting; 8] = [
     Setting {
         name: "channels",
         old_name: None,
@@ -66,51 +62,37 @@ pub const SETTINGS: [Setting; 8] = [
             most: MOST_CHANNELS,
             field: |site| &mut site.channels,
         },
-        default: "10",
-        meaning: "Connections kept open to the site.",
     },
     Setting {
         name: "channel_timeout",
         // Check_MK 1.2.3 wrote `timeout`.
         old_name: Some("timeout"),
         kind: Kind::Seconds(|site| &mut site.channel_timeout),
-        default: "5.0",
-        meaning: "Seconds that a client waits for a free channel.",
     },
     Setting {
         name: "heartbeat",
         old_name: None,
         kind: Kind::Heartbeat(|site| &mut site.heartbeat),
-        default: "(3, '50%')",
-        meaning: "Seconds between heartbeats, and the time-out of one: seconds, or per cent over the typical time.",
     },
     Setting {
         name: "query_timeout",
         old_name: None,
         kind: Kind::Seconds(|site| &mut site.query_timeout),
-        default: "120.0",
-        meaning: "Seconds for a query once it has a channel, delivery included.",
     },
     Setting {
         name: "connect_retry",
         old_name: None,
         kind: Kind::Seconds(|site| &mut site.connect_retry),
-        default: "4.0",
-        meaning: "Seconds between a failed connect or heartbeat and the next attempt.",
     },
     Setting {
         name: "cache",
         old_name: None,
         kind: Kind::Truth(|site| &mut site.cache),
-        default: "True",
-        meaning: "Whether queries marked 'Cache: reload' are answered from memory.",
     },
     Setting {
         name: "tcp",
         old_name: None,
         kind: Kind::Tcp(|site| &mut site.tcp),
-        default: "None",
-        meaning: "A TCP port on which the site is offered to further viewers.",
     },
     Setting {
         name: "max_clients",
@@ -120,8 +102,6 @@ pub const SETTINGS: [Setting; 8] = [
             most: MOST_CLIENTS,
             field: |site| &mut site.max_clients,
         },
-        default: "1000",
-        meaning: "Clients of the site at a time.",
     },
 ];
 
@@ -146,7 +126,7 @@ impl Kind {
     }
 
     /// The effective value in Python's syntax.
-    pub fn show(&self, site: &SiteConfig) -> String {
+    pub(super) fn show(&self, site: &SiteConfig) -> String {
         let mut site = site.clone();
         match self {
             Kind::Whole { field, .. } => field(&mut site).to_string(),
@@ -157,17 +137,6 @@ impl Kind {
                 None => "None".to_string(),
                 Some(port) => shown_tcp_port(port),
             },
-        }
-    }
-
-    /// What is accepted, for people.
-    pub fn accepts(&self) -> String {
-        match self {
-            Kind::Whole { least, most, .. } => checks::whole_words(*least, *most),
-            Kind::Seconds(_) => checks::seconds_words(LEAST_TIME),
-            Kind::Truth(_) => checks::TRUTH_WORDS.to_string(),
-            Kind::Heartbeat(_) => format!("{HEARTBEAT_FORMS}, the interval at least 1"),
-            Kind::Tcp(_) => TCP_FORM.to_string(),
         }
     }
 }
@@ -302,6 +271,7 @@ fn shown_tcp_port(tcp: &TcpPort) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::tests::rows_of_readme;
     use crate::config::{Address, Source, read_variables};
 
     fn read(name: &str, text: &str) -> Result<SiteConfig, String> {
@@ -324,13 +294,18 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_in_the_table_are_those_of_a_new_site() {
+    fn the_readme_names_every_setting_with_its_default() {
         let new = SiteConfig::new("muc", Address::Unix("/s".into()));
-        for setting in &SETTINGS {
-            assert_eq!(setting.kind.show(&new), setting.default, "{}", setting.name);
-            assert_eq!(read(setting.name, setting.default).unwrap(), new);
-            assert!(setting.meaning.ends_with('.') && !setting.kind.accepts().is_empty());
-        }
+        let defaults = SETTINGS.each_ref().map(|setting| {
+            let default = setting.kind.show(&new);
+            assert_eq!(read(setting.name, &default).unwrap(), new);
+            (setting.name.to_string(), default)
+        });
+        let mut defaults = Vec::from(defaults);
+        let mut told = rows_of_readme("key");
+        defaults.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, defaults);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn show_config(config: &Config) -> String {
 }
 
 /// One site as an assignment, every setting with its effective value.
-pub fn show_site(site: &SiteConfig) -> String {
+fn show_site(site: &SiteConfig) -> String {
     let mut out = format!("sites[{}] = {{\n", quoted(&site.name));
     let _ = writeln!(out, "    'socket': {},", show_address(&site.address));
     for setting in &SETTINGS {

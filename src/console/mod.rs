@@ -20,10 +20,12 @@ mod tables;
 mod tests;
 
 pub use order::{DeclaredOrder, ORDERS, Order, order};
+pub use output::MAX_ANSWER;
 pub use request::{DeclaredHeader, HEADERS};
 pub use sample::sample;
 pub use tables::TABLES;
 
+use crate::proto::response::BAD_GATEWAY;
 use crate::report::{Event, Report};
 use column::{Column, Value, clean};
 use filter::Filter;
@@ -37,24 +39,34 @@ use std::collections::{HashMap, VecDeque};
 pub struct Answer {
     /// Status as in `ResponseHeader: fixed16`: 200; 400 for a request that
     /// cannot be read, an unknown column included; 404 for an unknown table;
-    /// 413 for one that would take too long or has too long an answer.
+    /// 413 for one that would take too long or has too long an answer; 502 if
+    /// there is no room for it at present.
     pub code: u16,
     /// The rows, or a sentence that says what is wrong; either ends with a line's end.
     pub body: Vec<u8>,
 }
 
-/// Answers a complete `GET`, as `proto::request` hands it out.
-pub fn answer(request: &[u8], report: &Report, events: &VecDeque<Event>) -> Answer {
-    answer_within(MAX_EFFORT, request, report, events)
+/// Answers a complete `GET`, as `proto::request` hands it out, in no more than
+/// `room` bytes, of which more than [`MAX_ANSWER`] are never used.
+pub fn answer(room: usize, request: &[u8], report: &Report, events: &VecDeque<Event>) -> Answer {
+    let cost = Cost {
+        effort: MAX_EFFORT,
+        room,
+    };
+    answer_within(cost, request, report, events)
 }
 
-fn answer_within(
+/// What an answer may cost.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// See [`Effort`].
     effort: usize,
-    request: &[u8],
-    report: &Report,
-    events: &VecDeque<Event>,
-) -> Answer {
-    match respond(Effort { left: effort }, request, report, events) {
+    /// In bytes.
+    room: usize,
+}
+
+fn answer_within(cost: Cost, request: &[u8], report: &Report, events: &VecDeque<Event>) -> Answer {
+    match respond(cost, request, report, events) {
         Ok(body) => Answer { code: 200, body },
         Err(fault) => {
             let (code, mut text) = fault.told();
@@ -72,7 +84,7 @@ pub fn exercise(bytes: &[u8]) {
         assert!(!text.contains(char::is_control), "{text:?}");
     }
     let (report, events) = sample();
-    let Answer { code, body } = answer(bytes, &report, &events);
+    let Answer { code, body } = answer(MAX_ANSWER, bytes, &report, &events);
     assert!(matches!(code, 200 | 400 | 404 | 413), "{code}");
     if code != 200 {
         let text = String::from_utf8_lossy(&body);
@@ -85,7 +97,7 @@ pub fn exercise(bytes: &[u8]) {
 }
 
 fn respond(
-    effort: Effort,
+    cost: Cost,
     request: &[u8],
     report: &Report,
     events: &VecDeque<Event>,
@@ -93,14 +105,14 @@ fn respond(
     let query = Query::read(request)?;
     let all = std::iter::once(report);
     match query.table.as_str() {
-        "status" => run(effort, &query, &tables::status(), all),
-        "sites" => run(effort, &query, &sites::sites(), report.sites.iter()),
-        "channels" => run(effort, &query, &tables::channels(), report.channels.iter()),
-        "clients" => run(effort, &query, &tables::clients(), report.clients.iter()),
-        "events" => run(effort, &query, &tables::events(), events.iter()),
+        "status" => run(cost, &query, &tables::status(), all),
+        "sites" => run(cost, &query, &sites::sites(), report.sites.iter()),
+        "channels" => run(cost, &query, &tables::channels(), report.channels.iter()),
+        "clients" => run(cost, &query, &tables::clients(), report.clients.iter()),
+        "events" => run(cost, &query, &tables::events(), events.iter()),
         "columns" => {
             let rows = tables::described();
-            run(effort, &query, &tables::columns(), rows.iter())
+            run(cost, &query, &tables::columns(), rows.iter())
         }
         _ => Err(Fault::NoTable(query.table)),
     }
@@ -115,6 +127,8 @@ enum Fault {
     NoTable(String),
     /// A bound was reached, which the words name.
     TooMuch(&'static str),
+    /// Others hold the memory for answers.
+    NoRoom,
 }
 
 impl Fault {
@@ -124,9 +138,14 @@ impl Fault {
             Fault::Invalid(text) => (400, text),
             Fault::NoTable(name) => (404, format!("There is no table '{}'", shown(&name))),
             Fault::TooMuch(what) => (413, format!("The request is refused: {what}")),
+            Fault::NoRoom => (BAD_GATEWAY, NO_ROOM.into()),
         }
     }
 }
+
+/// What is said where others hold the memory for answers.
+const NO_ROOM: &str = "There is no memory left beside answers that their clients have not read. \
+    Please ask for less or ask again";
 
 /// Longest part of a request that an error repeats, in characters.
 const MAX_SHOWN: usize = 100;
@@ -178,18 +197,21 @@ fn find<'c, R>(
 
 /// Answers a query to the table of these columns and rows.
 fn run<'a, R: 'a>(
-    mut effort: Effort,
+    cost: Cost,
     query: &Query,
     columns: &[Column<R>],
     rows: impl Iterator<Item = &'a R>,
 ) -> Result<Vec<u8>, Fault> {
-    let named = query
-        .columns
-        .iter()
-        .map(|name| find(&query.table, columns, name));
-    let mut shown = named
-        .map(|found| found.map(|(_, column)| column))
-        .collect::<Result<Vec<_>, Fault>>()?;
+    let mut effort = Effort { left: cost.effort };
+    let mut shown: Vec<&Column<R>> = Vec::new();
+    for name in &query.columns {
+        let (_, column) = find(&query.table, columns, name)?;
+        // An answer would be as much longer as one likes than what there is to be said.
+        if shown.iter().any(|other| other.name == column.name) {
+            return Err(Fault::Invalid(format!("Column '{name}' is named twice")));
+        }
+        shown.push(column);
+    }
     let filter = Filter::all(&query.filters, &query.table, columns)?;
     let stats = Stat::all(&query.stats, &query.table, columns)?;
 
@@ -201,7 +223,7 @@ fn run<'a, R: 'a>(
     }
     sort(query, columns, &mut matching, &mut effort)?;
 
-    let mut output = Output::new(query.format, query.separators);
+    let mut output = Output::new(query.format, query.separators, cost.room);
     if shown.is_empty() && stats.is_empty() {
         shown.extend(columns);
     }
@@ -221,7 +243,7 @@ fn run<'a, R: 'a>(
             output.line(line)?;
         }
     }
-    Ok(output.finish())
+    output.finish()
 }
 
 fn cells<'a, R>(shown: &[&Column<R>], row: &'a R) -> Vec<Value<'a>> {

@@ -3,6 +3,7 @@
 
 use super::column::clean;
 use super::shown;
+use crate::config::is_site_name;
 use std::fmt;
 
 /// Something that the daemon is told to do.
@@ -137,15 +138,13 @@ fn without_time(command: &str) -> Result<&str, String> {
     }
 }
 
-/// The names that the configuration takes; any other cannot be a site's, and
-/// must not get into a log line.
+/// Any other name cannot be a site's, and must not get into a log line.
 fn site_name(order: &str, site: &str) -> Result<String, String> {
     let site = site.trim();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if site.is_empty() {
         return Err(format!("{order} needs the name of a site: {order};SITE."));
     }
-    match site.bytes().all(is_plain) {
+    match is_site_name(site) {
         true => Ok(site.to_string()),
         false => Err(format!("'{}' cannot be the name of a site.", shown(site))),
     }

@@ -5,23 +5,25 @@ use super::column::Value;
 use super::request::{Format, Separators};
 use std::io::Write;
 
-/// Most bytes of an answer: what clients are told must not take the memory
-/// that responses of sites need.
-pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Most bytes of an answer. All of twenty thousand clients take less than half of it.
+pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// Puts an answer together line by line.
 pub(super) struct Output {
     format: Format,
     separators: Separators,
     body: Vec<u8>,
+    /// How long it may become.
+    room: usize,
 }
 
 impl Output {
-    pub(super) fn new(format: Format, separators: Separators) -> Self {
+    pub(super) fn new(format: Format, separators: Separators, room: usize) -> Self {
         Output {
             format,
             separators,
             body: Vec::new(),
+            room,
         }
     }
 
@@ -31,14 +33,21 @@ impl Output {
             Format::Csv => self.csv(values),
             Format::Json | Format::Python => self.literal(values),
         }
-        match self.body.len() > MAX_BODY {
-            true => Err(Fault::TooMuch("a longer answer than anybody needs")),
-            false => Ok(()),
+        self.check_length()
+    }
+
+    fn check_length(&self) -> Result<(), Fault> {
+        match self.body.len() {
+            length if length > MAX_ANSWER => {
+                Err(Fault::TooMuch("a longer answer than anybody needs"))
+            }
+            length if length > self.room => Err(Fault::NoRoom),
+            _ => Ok(()),
         }
     }
 
     /// The answer.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Fault> {
         if self.format != Format::Csv {
             let end: &[u8] = if self.body.is_empty() {
                 b"[]\n"
@@ -47,7 +56,10 @@ impl Output {
             };
             self.body.extend_from_slice(end);
         }
-        self.body
+        self.check_length()?;
+        // It may be held for a while, and grew by doubling.
+        self.body.shrink_to_fit();
+        Ok(self.body)
     }
 
     fn csv(&mut self, values: &[Value]) {

@@ -6,7 +6,7 @@ use super::{Fault, shown};
 /// Most headers of a request. A long one of `Negate` would otherwise become a
 /// filter so deep that to evaluate it overflows the stack.
 pub(super) const MAX_HEADERS: usize = 1_000;
-/// Most columns of an answer, repeated ones included.
+/// Most columns that are read out of a request; no table has as many.
 pub(super) const MAX_COLUMNS: usize = 1_000;
 
 /// A header that is understood.

@@ -22,6 +22,7 @@ pub fn sample() -> (Report, VecDeque<Event>) {
             request_memory: 120,
             response_memory: 4_096,
             response_memory_limit: 134_217_728,
+            answer_memory: 0,
         },
         sites: vec![ber(), muc(), xxx()],
         channels: vec![ChannelReport {

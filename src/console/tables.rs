@@ -76,6 +76,11 @@ pub(super) fn status() -> Vec<Column<Report>> {
             "The most bytes of responses that may be held.",
             |all| all.daemon.response_memory_limit as u64,
         ),
+        int(
+            "answer_memory",
+            "Bytes of answers on this socket that are not read yet, those of up to 64 KiB not counted.",
+            |all| all.daemon.answer_memory as u64,
+        ),
         int("sites", "Sites that are configured.", |all| {
             all.sites.len() as u64
         }),

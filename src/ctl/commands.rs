@@ -1,6 +1,7 @@
 //! The commands: one table, from which the parser and the help texts come.
 
 use super::limits::Limits;
+use crate::config::is_site_name;
 use getopts::{Matches, Options};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -359,8 +360,7 @@ fn local_service(matches: &Matches) -> Result<Option<String>, String> {
 
 /// A name becomes the name of a socket, or a part of an order.
 fn site_name(name: &str) -> Result<String, String> {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    match !name.is_empty() && name.bytes().all(is_good) {
+    match is_site_name(name) {
         true => Ok(name.to_owned()),
         false => Err(format!("'{name}' is not the name of a site")),
     }

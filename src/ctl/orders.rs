@@ -44,11 +44,12 @@ fn awaited<T>(
     }
 }
 
-/// What is shown of a site: state, reason, when its channels were last begun anew.
+/// What is shown of a site: state, reason, and how often it has failed so far.
 struct Seen {
     state: String,
     reason: String,
-    last_reset: f64,
+    connects_failed: u64,
+    deaths: u64,
 }
 
 fn look(door: &Door, site: &str) -> Result<Seen, Failure> {
@@ -60,7 +61,8 @@ fn look(door: &Door, site: &str) -> Result<Seen, Failure> {
             return Ok(Seen {
                 state: row.text("state")?,
                 reason: show::reason(row)?,
-                last_reset: row.number("last_reset")?,
+                connects_failed: row.count("connects_failed")?,
+                deaths: row.count("deaths")?,
             });
         }
         names.push(name);
@@ -95,9 +97,14 @@ fn await_site(door: &Door, site: &str, holds: impl Fn(&Seen) -> bool) -> Result<
     }
 }
 
-/// Whether it is known how the site is.
-fn is_decided(seen: &Seen) -> bool {
-    !matches!(seen.state.as_str(), "starting" | "disabled")
+/// Whether it is known how the site is, an order after it was last seen so. A
+/// dead one stays dead until a channel is open: only another failure is news.
+fn is_decided(seen: &Seen, before: &Seen) -> bool {
+    match seen.state.as_str() {
+        "starting" | "disabled" => false,
+        "dead" => seen.connects_failed > before.connects_failed || seen.deaths > before.deaths,
+        _ => true,
+    }
 }
 
 /// Use a site no more.
@@ -109,11 +116,12 @@ pub fn disable(door: &Door, site: &str, reason: &str) -> Result<String, Failure>
 
 /// Use it again. How it is then decides nothing: the order was carried out.
 pub fn enable(door: &Door, site: &str) -> Result<String, Failure> {
-    if look(door, site)?.state != "disabled" {
+    let before = look(door, site)?;
+    if before.state != "disabled" {
         return Err(Failure::Failed(format!("{site} is not disabled")));
     }
     ask::order(door, &format!("ENABLE_SITE;{site}"))?;
-    await_site(door, site, is_decided)
+    await_site(door, site, |seen| is_decided(seen, &before))
 }
 
 /// Begin its channels anew.
@@ -122,12 +130,10 @@ pub fn reconnect(door: &Door, site: &str) -> Result<String, Failure> {
     if before.state == "disabled" {
         return Err(Failure::Failed(told(site, &before).trim_end().into()));
     }
-    next_second(before.last_reset);
+    // It is carried out before the daemon closes, so that all that is seen from
+    // here on is later.
     ask::order(door, &format!("RECONNECT_SITE;{site}"))?;
-    // A site that stays away is never reset; its next failure is the answer.
-    await_site(door, site, |seen| {
-        is_decided(seen) && (seen.last_reset > before.last_reset || seen.state != "ready")
-    })
+    await_site(door, site, |seen| is_decided(seen, &before))
 }
 
 /// Tables hold whole seconds. What is to be told from a moment must not happen

@@ -6,6 +6,7 @@ use super::ask::{Row, Table, table};
 use super::connect::{Door, unknown_site};
 use super::table::{Cell, Grid, Paint, Sheet, Side, Tone};
 use super::words::{ago, bytes, count, many, moment, span};
+use crate::counters::COUNTERS;
 use std::cmp::Reverse;
 
 /// The states of sites, the worst first, and how they are meant.
@@ -93,15 +94,12 @@ pub fn status(door: &Door, sheet: Sheet, json: bool) -> Result<String, Failure> 
         count(sum("clients")?),
         count(sum("waiting")?)
     ));
-    let refused = sum("queries_refused_unreachable")?
-        + sum("queries_refused_busy")?
-        + sum("queries_refused_timeout")?
-        + sum("queries_refused_other")?;
+    let refusals: u64 = sites.rows().map(refused).sum::<Result<_, _>>()?;
     lines.push(format!(
         "Queries: {} so far, {} answered, {} refused",
         count(sum("queries")?),
         count(sum("queries_answered")?),
-        count(refused)
+        count(refusals)
     ));
     lines.push(format!(
         "Memory: {} for responses of at most {}, {} for requests",
@@ -147,6 +145,15 @@ pub fn states(sites: &Table, paint: Paint) -> Result<String, Failure> {
 /// The sum of a column.
 pub fn sum(table: &Table, column: &str) -> Result<u64, Failure> {
     table.rows().map(|row| row.count(column)).sum()
+}
+
+/// How many queries of a site were refused, for whatever reason.
+pub fn refused(row: Row<'_>) -> Result<u64, Failure> {
+    let names = COUNTERS.iter().map(|declared| declared.name);
+    names
+        .filter(|name| name.starts_with("queries_refused_"))
+        .map(|name| row.count(name))
+        .sum()
 }
 
 /// All sites, or these.
@@ -306,11 +313,12 @@ pub fn clients(
     site: &Option<String>,
     json: bool,
 ) -> Result<String, Failure> {
-    const STATES: [(&str, Tone); 6] = [
+    const STATES: [(&str, Tone); 7] = [
         ("wait_for_channel", Tone::Warning),
         ("wait_for_response", Tone::Plain),
         ("response", Tone::Plain),
         ("reading", Tone::Plain),
+        ("handshake", Tone::Plain),
         ("leaving", Tone::Faint),
         ("idle", Tone::Faint),
     ];
@@ -324,8 +332,10 @@ pub fn clients(
         let rank = STATES.iter().position(|(name, _)| *name == state);
         rows.push((rank, row.number("since")?, row));
     }
+    // Of one that nobody knows here it is not known that it waits.
+    let order = |rank: &Option<usize>| rank.unwrap_or(STATES.len());
     rows.sort_by(|(rank, since, _), (other, later, _)| {
-        rank.cmp(other).then(since.total_cmp(later))
+        order(rank).cmp(&order(other)).then(since.total_cmp(later))
     });
     let now = now(table(door, "status", "")?.only()?)?;
     let mut grid = Grid::new(&[

@@ -4,7 +4,7 @@
 use super::Failure;
 use super::ask::{Table, table};
 use super::connect::Door;
-use super::show::{channels_of, now, reason, states, sum, tone, worst_first};
+use super::show::{channels_of, now, reason, refused, states, sum, tone, worst_first};
 use super::table::{Cell, Grid, Paint, Sheet, Side, Tone};
 use super::words::{ago, bytes, count, span};
 use crate::sys::{self, KeyMode};
@@ -22,14 +22,6 @@ const CONTROL_C: u8 = 3;
 
 /// What is counted and shown as a rate.
 const RATES: [&str; 3] = ["queries", "bytes_in", "queries_refused"];
-
-/// The kinds of refusals, of which one sum is shown.
-const REFUSALS: [&str; 4] = [
-    "queries_refused_unreachable",
-    "queries_refused_busy",
-    "queries_refused_timeout",
-    "queries_refused_other",
-];
 
 /// The terminal while it is ours.
 struct Screen {
@@ -73,9 +65,7 @@ impl Look {
     fn take(sites: &Table) -> Result<Look, Failure> {
         let mut counted = HashMap::new();
         for row in sites.rows() {
-            let refused = REFUSALS.iter().map(|column| row.count(column));
-            let refused = refused.sum::<Result<u64, Failure>>()?;
-            let values = [row.count("queries")?, row.count("bytes_in")?, refused];
+            let values = [row.count("queries")?, row.count("bytes_in")?, refused(row)?];
             counted.insert(row.text("name")?, values);
         }
         Ok(Look {

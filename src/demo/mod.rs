@@ -1,15 +1,19 @@
 //! The two demonstration sites behind `--demo`: small Livestatus responders on
 //! loopback with invented hosts. Owns their listeners and threads; knows
-//! nothing of the daemon, which meets them as two addresses like any others.
+//! nothing of the daemon, which meets them as two addresses like any others,
+//! but for the command that starts both.
 //!
 //! They answer `GET` on the tables `status`, `hosts` and `services`, and accept
 //! commands without obeying them. What they lack (`Stats`, `Sort`, ...) is
 //! refused like a misspelt header, so that nobody takes half an answer for a
 //! whole one.
 
+mod command;
 mod output;
 mod query;
 mod sites;
+
+pub use command::run;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -3,6 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::fnv::fnv1a;
+
 use Value::{Number, Text};
 
 /// Seconds between two checks of a host or service.
@@ -192,10 +194,7 @@ fn outcome(host: &str, host_state: i64, check: &Check) -> (i64, String) {
 /// A number of 32 bits that follows from a name, on every machine and in every
 /// release: the upper half of FNV-1a, the better mixed one.
 fn draw(name: &str) -> i64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash >> 32).cast_signed()
+    (fnv1a(name.as_bytes()) >> 32).cast_signed()
 }
 
 /// Seconds since the epoch; 0 with a clock before it.

@@ -1,8 +1,9 @@
 //! The text of the file that the daemon reads.
 
-use super::existing::{MARK, checksum};
+use super::existing::MARK;
 use super::plan::Plan;
 use super::python;
+use crate::fnv::fnv1a;
 use std::fmt::Write as _;
 
 /// What a reader of the file has to know.
@@ -27,6 +28,6 @@ pub fn file_text(plan: &Plan) -> String {
         rest.push_str("    },\n");
     }
     rest.push_str("})\n");
-    let sum = checksum(rest.as_bytes());
+    let sum = fnv1a(rest.as_bytes());
     format!("{}{sum:016x}{}\n{rest}", MARK.0, MARK.1)
 }

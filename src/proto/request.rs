@@ -8,6 +8,7 @@
 //! on that channel goes to the wrong client. So lines are read here, and no
 //! line without content is ever forwarded.
 
+use super::response::shown;
 use memchr::memchr;
 use std::time::Duration;
 
@@ -65,6 +66,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Its first line, fit for a log or a table.
+    pub fn first_line(&self) -> String {
+        let mut lines = self.bytes.split(|byte| *byte == b'\n');
+        shown(lines.next().unwrap_or_default())
+    }
+
     /// Replaces the client's limit for waiting: of several, the last counts.
     pub fn limit_wait(&mut self, limit: Duration) {
         // The empty line gives way to ours.

@@ -34,6 +34,7 @@ impl Reactor {
                 },
             },
             charged: 0,
+            unread: 0,
             arrived: self.now,
             sent: None,
             stage: Stage::Answered {
@@ -250,6 +251,7 @@ impl Reactor {
         self.count_end(id, Counter::Abandoned);
         if let Some(query) = self.queries.remove(id) {
             self.requests.give_back(query.charged);
+            self.answers.give_back(query.unread);
             self.release(query.site, query.reserved());
         }
     }

@@ -139,7 +139,7 @@ impl Reactor {
         log::debug!("{line}");
         self.log_loss(&channel, loss);
         self.count_loss(&channel, loss);
-        self.count_written(&channel);
+        self.count_sent(channel.site, channel.sent());
         if !channel.is_proved
             && let Some(entry) = self.sites.get_mut(channel.site)
         {

@@ -198,6 +198,7 @@ impl Reactor {
             site,
             client: Some(id),
             charged: request.bytes.len(),
+            unread: 0,
             request,
             arrived: self.now,
             sent: None,
@@ -224,7 +225,7 @@ impl Reactor {
         };
         if request.kind == Kind::Command {
             client.rest(self.now);
-            return self.command_not_taken(id, &request.bytes, text);
+            return self.command_not_taken(id, request, text);
         }
         let stays = style.fixed16 && style.keep_alive && !client.turned_away;
         let site = client.site;

@@ -10,6 +10,7 @@ use crate::client::Failure;
 use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Owed, Refusal};
+use crate::proto::request::Request;
 use crate::proto::response::{self, BAD_GATEWAY, Short};
 use crate::query::Stage;
 
@@ -148,8 +149,9 @@ impl Reactor {
     }
 
     /// A command that did not even become a query.
-    pub(super) fn command_not_taken(&mut self, id: ClientId, request: &[u8], why: &str) {
-        log::error!("command was not delivered: {why}: {}", first_line(request));
+    pub(super) fn command_not_taken(&mut self, id: ClientId, request: &Request, why: &str) {
+        let line = request.first_line();
+        log::error!("command was not delivered: {why}: {line}");
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -226,18 +228,9 @@ impl Reactor {
 
     /// The command's own line, for the log.
     fn line(&self, id: QueryId) -> String {
-        let request = self.queries.get(id).map(|query| &query.request.bytes);
-        first_line(request.map_or(&[], |bytes| bytes))
+        let query = self.queries.get(id);
+        query.map_or_else(String::new, |query| query.request.first_line())
     }
-}
-
-fn first_line(request: &[u8]) -> String {
-    shown(
-        request
-            .split(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default(),
-    )
 }
 
 fn failure(fate: Fate, why: &str) -> Failure {

@@ -3,7 +3,7 @@
 use super::Reactor;
 use crate::channel::Channel;
 use crate::counters::Counter;
-use crate::ids::{ChannelId, QueryId, SiteId};
+use crate::ids::{QueryId, SiteId};
 use crate::pool::Loss;
 
 impl Reactor {
@@ -41,21 +41,10 @@ impl Reactor {
         self.count_end(id, Counter::Answered);
     }
 
-    /// The exchange on a channel has come to its end.
-    pub(super) fn count_sent(&mut self, id: ChannelId) {
-        let Some(channel) = self.channels.get(id) else {
-            return;
-        };
-        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
-        if let Some(entry) = self.sites.get_mut(channel.site) {
-            entry.counters.add_many(Counter::BytesOut, sent as u64);
-        }
-    }
-
-    /// A channel has ended, perhaps in the middle of an exchange.
-    pub(super) fn count_written(&mut self, channel: &Channel) {
-        let sent = channel.exchange().map_or(0, |exchange| exchange.sent);
-        if let Some(entry) = self.sites.get_mut(channel.site) {
+    /// An exchange has come to its end, or its channel has in the middle of it: so
+    /// many bytes of it were sent.
+    pub(super) fn count_sent(&mut self, site: SiteId, sent: usize) {
+        if let Some(entry) = self.sites.get_mut(site) {
             entry.counters.add_many(Counter::BytesOut, sent as u64);
         }
     }

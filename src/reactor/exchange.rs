@@ -201,17 +201,19 @@ impl Reactor {
     /// A response that goes to a client has come to its end: the channel is
     /// free or closed, the client gets what it has not got yet.
     pub(super) fn passed(&mut self, id: ChannelId, header: Header) {
-        self.count_sent(id);
+        let Some(channel) = self.channels.get_mut(id) else {
+            return;
+        };
         // Where a site gets channels only for queries, there is no heartbeat to prove them.
         if header.status == 200
-            && let Some(channel) = self.channels.get_mut(id).filter(|one| !one.is_proved)
+            && !channel.is_proved
             && let Some(entry) = self.sites.get_mut(channel.site)
         {
             prove(channel, entry);
         }
-        let exchange = self.channels.get(id).and_then(Channel::exchange);
-        let sent = exchange.map_or(0, |exchange| exchange.sent);
-        let query = exchange.and_then(|exchange| exchange.purpose.query());
+        let (site, sent) = (channel.site, channel.sent());
+        let query = channel.exchange().and_then(|e| e.purpose.query());
+        self.count_sent(site, sent);
         let request = query.and_then(|query| self.queries.get(query));
         // A site may answer before it has read everything; the rest would then
         // be the beginning of the next request.
@@ -233,7 +235,10 @@ impl Reactor {
 
     /// A heartbeat is answered, or the barrier behind a command.
     fn collected(&mut self, id: ChannelId, short: Short) {
-        self.count_sent(id);
+        let Some(channel) = self.channels.get(id) else {
+            return;
+        };
+        self.count_sent(channel.site, channel.sent());
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };

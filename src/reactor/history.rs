@@ -8,7 +8,6 @@ use crate::pool::{Change, Loss, State};
 use crate::proto::response::shown;
 use crate::report::Event;
 use crate::sys;
-use std::collections::VecDeque;
 use std::time::Instant;
 
 /// So many changes of state are remembered.
@@ -131,11 +130,6 @@ impl Reactor {
             time: sys::since_epoch().as_secs_f64(),
             ..event
         });
-    }
-
-    /// The last changes of sites' states, the oldest first.
-    pub fn events(&self) -> &VecDeque<Event> {
-        &self.events
     }
 }
 

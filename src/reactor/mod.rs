@@ -125,7 +125,9 @@ pub struct Reactor {
     requests: Budget,
     /// Memory for responses.
     responses: SharedBudget,
-    /// How much of both is held, up and down.
+    /// Memory for answers on the control socket.
+    answers: Budget,
+    /// How much of all three is held, up and down.
     tide: Tide,
     /// Channels that wait for memory, first come first served.
     short_of_memory: VecDeque<ChannelId>,
@@ -205,6 +207,7 @@ impl Reactor {
             names_answered: false,
             requests: Budget::new(limits.request_buffer),
             responses: SharedBudget::new(limits.response_buffer),
+            answers: Budget::new(orders::MOST_UNREAD),
             tide: Tide::default(),
             short_of_memory: VecDeque::new(),
             limits,
@@ -300,7 +303,7 @@ impl Reactor {
         if !self.leaving.is_empty() {
             self.let_go();
         }
-        let held = self.requests.taken() + self.responses.taken();
+        let held = self.requests.taken() + self.responses.taken() + self.answers.taken();
         if self.tide.has_ebbed(held, self.now) {
             sys::give_memory_back();
         }

@@ -3,7 +3,7 @@
 
 use super::site::{Service, Wanted};
 use super::{Call, News, Reactor};
-use crate::client::Failure;
+use crate::client::{Failure, State};
 use crate::console::{self, Order};
 use crate::ids::{ClientId, SiteId};
 use crate::listen::Listener;
@@ -20,6 +20,15 @@ const ROOT: u32 = 0;
 /// The code for one who may not give orders, or gave one that cannot be understood.
 const FORBIDDEN: u16 = 403;
 const NOT_UNDERSTOOD: u16 = 400;
+
+/// Most bytes of all answers together that their clients have not read yet. One
+/// takes no more than half of what the others have left: there is something
+/// for the next one.
+pub(super) const MOST_UNREAD: usize = 2 * console::MAX_ANSWER;
+
+/// An answer no longer than this is always given, and not counted: it shows how
+/// the daemon is, and those of all the clients that there may be are few MiB.
+const SMALL_ANSWER: usize = 64 * 1024;
 
 /// A site that is not to be used for now.
 #[derive(Debug, Clone)]
@@ -54,12 +63,27 @@ impl Reactor {
         if request.kind == Kind::Command {
             return self.take_order(id, &request.bytes);
         }
-        let answer = console::answer(&request.bytes, &self.report(), &self.events);
-        let style = request.style;
+        let room = (self.answers.left() / 2).max(SMALL_ANSWER);
+        let answer = console::answer(room, &request.bytes, &self.report(), &self.events);
+        let (style, length) = (request.style, answer.body.len());
         let bytes = response::of_own_site(answer.code, answer.body, style.fixed16);
         // Without a header only the close tells where an error ends.
         let stays = style.keep_alive && (style.fixed16 || answer.code == 200);
         self.answer_bytes(id, stays, bytes);
+        self.charge_answer(id, length);
+    }
+
+    /// The answer that the client has been given is held until it has read it.
+    fn charge_answer(&mut self, id: ClientId, length: usize) {
+        let Some(State::Asking(query)) = self.clients.get(id).map(|client| &client.state) else {
+            return;
+        };
+        if length > SMALL_ANSWER
+            && let Some(query) = self.queries.get_mut(*query)
+            && self.answers.take(length)
+        {
+            query.unread = length;
+        }
     }
 
     fn take_order(&mut self, id: ClientId, line: &[u8]) {

@@ -1,12 +1,11 @@
 //! How everything is gathered for those who show it.
 
 use super::Reactor;
-use super::exchange::shown;
 use super::site::{Service, SiteEntry};
 use crate::channel::{self, Channel, Purpose};
 use crate::client::{self, Client};
 use crate::pool::Vitals;
-use crate::query::{Query, Stage};
+use crate::query::Stage;
 use crate::report::{ChannelReport, ClientReport, DaemonReport, Report, SiteReport};
 use crate::sys;
 use std::collections::BTreeMap;
@@ -56,6 +55,7 @@ impl Reactor {
                 request_memory: self.requests.taken(),
                 response_memory: self.responses.taken(),
                 response_memory_limit: self.responses.limit(),
+                answer_memory: self.answers.taken(),
             },
             sites,
             channels,
@@ -85,7 +85,7 @@ impl Reactor {
             address: channel.address.map_or_else(String::new, |a| a.to_string()),
             queries: channel.queries,
             client: client.map_or(0, |client| client.number),
-            request: query.map_or_else(String::new, first_line),
+            request: query.map_or_else(String::new, |query| query.request.first_line()),
         }
     }
 
@@ -123,7 +123,7 @@ impl Reactor {
             uid: peer.map_or(-1, |peer| i64::from(peer.uid)),
             channel: channel.map_or(-1, |channel| i64::from(channel.no.0)),
             requests: client.requests,
-            request: query.map_or_else(String::new, first_line),
+            request: query.map_or_else(String::new, |query| query.request.first_line()),
         }
     }
 }
@@ -226,14 +226,4 @@ impl SiteEntry {
         }
         report
     }
-}
-
-fn first_line(query: &Query) -> String {
-    let bytes = &query.request.bytes;
-    shown(
-        bytes
-            .split(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default(),
-    )
 }

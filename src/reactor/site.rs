@@ -6,6 +6,7 @@ use super::orders::Disabled;
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
 use crate::counters::{Counters, Histogram};
+use crate::fnv::fnv1a;
 use crate::ids::{ChannelId, SiteId};
 use crate::listen::Listener;
 use crate::memory::Share;
@@ -197,13 +198,6 @@ impl SiteEntry {
     }
 }
 
-/// A number that sets the jitter of one site apart from another's.
-fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 impl Reactor {
     /// Takes a site in, with its socket.
     pub(super) fn add_site(&mut self, site: Wanted, listener: Listener) -> Option<SiteId> {
@@ -213,7 +207,7 @@ impl Reactor {
                 // One more than the pool has: the probe.
                 let channels = usize::from(settings.channels) + 1;
                 let name = config.name.clone();
-                let policy = pool::Site::new(settings, self.now, seed(&name));
+                let policy = pool::Site::new(settings, self.now, fnv1a(name.as_bytes()));
                 let config = *config;
                 let service = Service::Pooled(Box::new(Pooled { policy, config }));
                 (name, service, channels)

@@ -30,7 +30,7 @@ fn obedient(order: &str, state: &mut State) -> String {
             let values = [("state", json!("ready")), ("reason", json!(""))];
             set(state, "sites", site, values);
         }
-        ["RECONNECT_SITE", site] => set(state, "sites", site, [("last_reset", json!(NOW))]),
+        ["RECONNECT_SITE", _] => {}
         ["RELOAD"] => set(state, "status", "", [("last_reload", json!(NOW))]),
         ["RESTART"] => set(state, "status", "", [("pid", json!(2_000_000_002))]),
         ["SHUTDOWN"] => {}
@@ -80,6 +80,7 @@ fn a_site_that_is_dead_after_it_was_enabled_is_shown_so() {
         let values = [
             ("state", json!("dead")),
             ("reason", json!("Connection refused")),
+            ("connects_failed", json!(1)),
         ];
         set(state, "sites", "ham", values);
         String::new()

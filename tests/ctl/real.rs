@@ -140,6 +140,33 @@ fn orders_have_their_outcome() {
 }
 
 #[test]
+fn a_dead_site_is_told_as_it_is_after_the_order_and_not_as_it_was() {
+    let mut fake = FakeSite::start_refusing();
+    // On its own it is not tried again while the test runs.
+    let daemon = Daemon::start(&site("muc", &fake, "'connect_retry': 600.0"));
+    let (root, console) = (daemon.root(), daemon.console());
+    console.await_state("muc", "dead");
+    for order in ["reconnect", "enable"] {
+        if order == "enable" {
+            run(root, &["disable", "muc", "x"]).well();
+        }
+        let failed = console.number("muc", "connects_failed");
+        let out = run(root, &[order, "muc"]).well();
+        assert_eq!(out, "muc is dead: Connection refused\n");
+        // It has been tried before this was said.
+        assert!(console.number("muc", "connects_failed") > failed, "{order}");
+    }
+    fake.listen();
+    assert_eq!(run(root, &["reconnect", "muc"]).well(), "muc is ready\n");
+    fake.refuse();
+    fake.close_all();
+    console.await_state("muc", "dead");
+    run(root, &["disable", "muc", "x"]).well();
+    fake.listen();
+    assert_eq!(run(root, &["enable", "muc"]).well(), "muc is ready\n");
+}
+
+#[test]
 fn a_daemon_in_the_background_is_restarted() {
     let fake = FakeSite::start();
     let background = Background::start(&site("muc", &fake, BRISK));

@@ -111,6 +111,32 @@ CLIENT  SITE  STATE              SINCE   AGE  REQUESTS  PROCESS  USER  CHANNEL  
 }
 
 #[test]
+fn clients_that_wait_stand_before_those_that_do_not() {
+    let states = [
+        "wait_for_channel",
+        "wait_for_response",
+        "response",
+        "reading",
+        "handshake",
+        "leaving",
+        "idle",
+        "a_later_one",
+    ];
+    let fake = Fake::start(four_sites());
+    fake.change(|state| {
+        let rows = states.iter().rev();
+        let rows = rows.map(|name| with(client(), [("state", json!(name))]));
+        state.tables.insert("clients", rows.collect());
+    });
+    let out = fake.run(&["clients"]).well();
+    let shown = out.lines().skip(1);
+    let shown: Vec<&str> = shown
+        .map(|line| line.split_whitespace().nth(2).unwrap())
+        .collect();
+    assert_eq!(shown, states);
+}
+
+#[test]
 fn nothing_to_show_is_said() {
     let fake = Fake::start(Vec::new());
     fake.change(|state| {

@@ -56,7 +56,6 @@ pub fn site(name: &str) -> Row {
         ("memory", json!(0)),
         ("program_version", json!("1.4.1")),
         ("livestatus_version", json!("1.4.1-naemon")),
-        ("last_reset", json!(NOW - 300)),
         ("heartbeat_typical", json!(0.012)),
         ("heartbeat_last", json!(0.013)),
     ];

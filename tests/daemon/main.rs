@@ -14,6 +14,7 @@ mod command_proofs;
 mod commands;
 mod control;
 mod control_counters;
+mod control_memory;
 mod control_values;
 mod fairness;
 mod fake_site;

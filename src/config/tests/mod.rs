@@ -23,6 +23,21 @@ pub(super) fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
+/// Names and defaults in the README's table whose first column has this name.
+pub(super) fn rows_of_readme(first: &str) -> Vec<(String, String)> {
+    let readme = include_str!("../../../README.md");
+    let head = format!("| {first} | default | meaning |");
+    let table = readme.lines().skip_while(|line| *line != head).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|')).map(|line| {
+        let mut cells = line
+            .split(" | ")
+            .map(|cell| cell.trim_matches(['|', ' ', '`']));
+        let mut next = || cells.next().unwrap().to_string();
+        (next(), next())
+    });
+    rows.collect()
+}
+
 /// A configuration with neither errors nor warnings.
 pub(super) fn clean(text: &str) -> Config {
     let config = config(text);

@@ -12,7 +12,7 @@ const OURS: &str = "ResponseHeader: fixed16\nKeepAlive: on\n";
 fn ask(table: &str, headers: &str) -> (u16, String) {
     let (report, events) = sample();
     let request = format!("GET {table}\n{OURS}{headers}\n");
-    let Answer { code, body } = answer(request.as_bytes(), &report, &events);
+    let Answer { code, body } = answer(MAX_ANSWER, request.as_bytes(), &report, &events);
     (code, String::from_utf8(body).unwrap())
 }
 
@@ -43,7 +43,10 @@ fn csv_has_the_separators_that_are_asked_for() {
     );
     let (report, events) = sample();
     let request = b"GET sites\nColumns: name clients\nSeparators: 255 254\nLimit: 1\n\n";
-    assert_eq!(answer(request, &report, &events).body, b"ber\xfe0\xff");
+    assert_eq!(
+        answer(MAX_ANSWER, request, &report, &events).body,
+        b"ber\xfe0\xff"
+    );
 }
 
 #[test]

@@ -123,7 +123,10 @@ fn what_cannot_be_read_is_refused_with_400_and_named() {
     let (code, body) = ask("hosts", "");
     assert_eq!((code, body.as_str()), (404, "There is no table 'hosts'\n"));
     let (report, events) = sample();
-    assert_eq!(answer(b"LOGROTATE\n\n", &report, &events).code, 400);
+    assert_eq!(
+        answer(MAX_ANSWER, b"LOGROTATE\n\n", &report, &events).code,
+        400
+    );
 }
 
 #[test]
@@ -167,7 +170,11 @@ fn a_query_that_takes_long_is_refused() {
     let report = with_clients(1_000);
     let code = |headers: &str| {
         let request = format!("GET clients\n{headers}\n");
-        answer_within(500_000, request.as_bytes(), &report, &VecDeque::new()).code
+        let cost = Cost {
+            effort: 500_000,
+            room: MAX_ANSWER,
+        };
+        answer_within(cost, request.as_bytes(), &report, &VecDeque::new()).code
     };
     let many = "Filter: state = x\n".repeat(900);
     assert_eq!(code(&format!("{many}Or: 900\n")), 413);
@@ -184,7 +191,7 @@ fn as_many_clients_as_there_may_be_can_be_searched_sorted_and_shown() {
     let report = with_clients(20_000);
     let request = b"GET clients\nFilter: request ~ hosts\nFilter: site = muc\n\
         OrderBy: since\nOutputFormat: json\n\n";
-    let Answer { code, body } = answer(request, &report, &VecDeque::new());
+    let Answer { code, body } = answer(MAX_ANSWER, request, &report, &VecDeque::new());
     assert_eq!(code, 200);
     assert_eq!(body.iter().filter(|byte| **byte == b'\n').count(), 20_001);
 }
@@ -192,11 +199,42 @@ fn as_many_clients_as_there_may_be_can_be_searched_sorted_and_shown() {
 #[test]
 fn an_answer_has_a_longest_size() {
     let (mut report, events) = sample();
-    report.daemon.config_error = "x".repeat(output::MAX_BODY / 10);
-    let columns =
-        |count: usize| format!("GET status\nColumns:{}\n\n", " config_error".repeat(count));
-    assert_eq!(answer(columns(9).as_bytes(), &report, &events).code, 200);
-    assert_eq!(answer(columns(11).as_bytes(), &report, &events).code, 413);
+    let mut ask = |length: usize, room: usize| {
+        report.daemon.config_error = "x".repeat(length);
+        let request = b"GET status\nColumns: config_error\n\n";
+        let Answer { code, body } = answer(room, request, &report, &events);
+        (code, body.len())
+    };
+    assert_eq!(ask(MAX_ANSWER - 1, MAX_ANSWER), (200, MAX_ANSWER));
+    assert_eq!(ask(MAX_ANSWER, MAX_ANSWER).0, 413);
+    // What has no room now may have some later.
+    assert_eq!(ask(999, 1_000), (200, 1_000));
+    assert_eq!(ask(1_000, 1_000).0, 502);
+    assert_eq!(ask(MAX_ANSWER, 1_000).0, 413);
+}
+
+#[test]
+fn brackets_at_the_end_need_room_too() {
+    let (report, events) = sample();
+    let request = b"GET sites\nColumns: name\nOutputFormat: json\n\n";
+    let length = answer(MAX_ANSWER, request, &report, &events).body.len();
+    assert_eq!(answer(length, request, &report, &events).code, 200);
+    assert_eq!(answer(length - 1, request, &report, &events).code, 502);
+}
+
+#[test]
+fn a_column_is_given_once() {
+    for headers in [
+        "Columns: name state name\n",
+        "Columns: name\nColumns: state name\n",
+        "StatsGroupBy: name\nColumns: name\nStats: sum queries\n",
+    ] {
+        let (code, body) = ask("sites", headers);
+        assert_eq!(
+            (code, body.as_str()),
+            (400, "Column 'name' is named twice\n")
+        );
+    }
 }
 
 /// A generator that needs no crate, the same in each run.
@@ -291,7 +329,7 @@ fn the_walk_reaches_answers_and_refusals() {
             let piece = PIECES[random.below(PIECES.len())];
             request.extend_from_slice(piece.as_bytes());
         }
-        let code = answer(&request, &report, &events).code;
+        let code = answer(MAX_ANSWER, &request, &report, &events).code;
         *codes.entry(code).or_default() += 1;
     }
     assert!(

@@ -53,7 +53,7 @@ fn site() -> SiteReport {
 /// The names and values of all columns of the first row.
 fn named_values(table: &str, report: &Report) -> String {
     let request = format!("GET {table}\n\n");
-    let Answer { code, body } = answer(request.as_bytes(), report, &VecDeque::new());
+    let Answer { code, body } = answer(MAX_ANSWER, request.as_bytes(), report, &VecDeque::new());
     let text = String::from_utf8(body).unwrap();
     assert_eq!(code, 200, "{text}");
     let mut lines = text.lines().map(|line| line.split(';'));
@@ -108,6 +108,7 @@ fn the_columns_of_status_give_what_they_name() {
             request_memory: 306,
             response_memory: 307,
             response_memory_limit: 308,
+            answer_memory: 309,
         },
         sites: ["starting", "ready", "busy", "dead", "disabled", "refused"]
             .into_iter()
@@ -120,7 +121,7 @@ fn the_columns_of_status_give_what_they_name() {
     let before = format!(
         "program_start 303\nprogram_version liveproxyd {version}\nlivestatus_version {version}\n\
         pid 302\nnow 301\nlast_reload 304\nconfig_error error\nconfig_error_since 305\n\
-        request_memory 306\nresponse_memory 307\nresponse_memory_limit 308\nsites 21\n\
+        request_memory 306\nresponse_memory 307\nresponse_memory_limit 308\nanswer_memory 309\nsites 21\n\
         sites_starting 1\nsites_ready 2\nsites_busy 3\nsites_dead 4\nsites_disabled 5\n\
         sites_refused 6\nchannels 0\nchannels_busy {}\nclients 0\nwaiting {}\nslow_readers {}\n\
         time_classes 1,2,5,10,20,50,100,200,500,1000,2000,5000,10000,60000\n",

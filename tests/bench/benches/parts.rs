@@ -345,7 +345,7 @@ fn state_file_written(report: Report) -> usize {
 #[bench::of_1000_sites(args = (1_000), setup = report)]
 fn table_of_sites(report: Report) -> usize {
     let events = Default::default();
-    black_box(console::answer(b"GET sites\n\n", &report, &events))
+    black_box(console::answer(console::MAX_ANSWER, b"GET sites\n\n", &report, &events))
         .body
         .len()
 }

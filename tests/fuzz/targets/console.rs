@@ -1,6 +1,6 @@
 //! The language of the control socket.
 
-use liveproxyd::console::{answer, exercise, sample};
+use liveproxyd::console::{MAX_ANSWER, answer, exercise, sample};
 
 pub const WORDS: &[&str] = &[
     "GET status\n",
@@ -47,7 +47,7 @@ pub fn run(input: &[u8]) {
     let (report, events) = sample();
     let ask = |format: &str| {
         let request = format!("{headers}\nOutputFormat: {format}\n\n");
-        answer(request.as_bytes(), &report, &events)
+        answer(MAX_ANSWER, request.as_bytes(), &report, &events)
     };
     let (json, csv) = (ask("json"), ask("csv"));
     assert_eq!(json.code, csv.code, "one format is refused");
