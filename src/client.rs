@@ -20,6 +20,17 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// Reads of one turn; a client that sends without end is gone on with later.
 const MOST_READS: usize = 16;
 
+/// Why there is no place for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMany {
+    /// Its site has as many as it may have.
+    OfSite,
+    /// All sites together have.
+    OfAllSites,
+    /// The system lets us open no more.
+    OpenFiles,
+}
+
 /// Why a client's connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parting {
@@ -138,8 +149,8 @@ pub struct Client {
     pub stream: Stream,
     /// What it is at.
     pub state: State,
-    /// Over the limit: it will be told so and leave.
-    pub turned_away: bool,
+    /// There is no place for it: it will be told so and leave.
+    pub turned_away: Option<TooMany>,
     /// It has gone, and is here only for the end of its command.
     pub is_ghost: bool,
     /// Reminder of [`Client::deadline`].
@@ -171,7 +182,13 @@ pub struct Client {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(site: SiteId, stream: Stream, turned_away: bool, number: u64, now: Instant) -> Self {
+    pub fn new(
+        site: SiteId,
+        stream: Stream,
+        turned_away: Option<TooMany>,
+        number: u64,
+        now: Instant,
+    ) -> Self {
         Client {
             site,
             via: match stream.is_remote() {
@@ -181,7 +198,7 @@ impl Client {
             stream,
             state: State::Reading {
                 // One that is turned away may not even be idle for long.
-                since: turned_away.then_some(now),
+                since: turned_away.map(|_| now),
             },
             turned_away,
             is_ghost: false,
@@ -259,7 +276,7 @@ impl Client {
     /// It has got its answer; its next request is awaited.
     pub fn rest(&mut self, now: Instant) {
         // One that is turned away is not to stay.
-        let since = self.turned_away.then_some(now);
+        let since = self.turned_away.map(|_| now);
         self.state = State::Reading { since };
         self.rested = now;
     }

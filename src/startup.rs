@@ -180,5 +180,6 @@ pub fn fit_descriptors(config: &mut Config) {
              so at most {left} clients are served at a time, not {wanted}"
         );
         config.limits.max_clients_total = left;
+        config.limits.open_files = Some(limit);
     }
 }

@@ -28,7 +28,11 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
             collect(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            let module = match path.file_stem().is_some_and(|stem| stem == "mod") {
+            // Tests in a file of their own belong to the module that they are beside.
+            let is_of_folder = path
+                .file_stem()
+                .is_some_and(|stem| stem == "mod" || stem == "tests");
+            let module = match is_of_folder {
                 true => folder.to_path_buf(),
                 false => path.with_extension(""),
             };

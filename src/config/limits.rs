@@ -179,6 +179,7 @@ mod tests {
             limits,
             Limits {
                 max_clients_total: 5,
+                open_files: None,
                 max_query: 100_000,
                 request_buffer: 200_000,
                 response_buffer: 5_000_000

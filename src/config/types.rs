@@ -259,6 +259,8 @@ impl fmt::Display for Network {
 pub struct Limits {
     /// Clients of all sites at a time.
     pub max_clients_total: usize,
+    /// The limit of open files, where that lets fewer clients in than were configured.
+    pub open_files: Option<usize>,
     /// Longest request, in bytes.
     pub max_query: usize,
     /// Bytes for all requests that are being read.
@@ -271,6 +273,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_clients_total: 20_000,
+            open_files: None,
             max_query: 16 << 20,
             request_buffer: 64 << 20,
             response_buffer: 128 << 20,

@@ -103,7 +103,7 @@ impl Reactor {
             }
             // It only waits for the end of its command, and takes up no place.
             if !std::mem::replace(&mut client.is_ghost, true) {
-                let (site, turned_away) = (client.site, client.turned_away);
+                let (site, turned_away) = (client.site, client.turned_away.is_some());
                 self.free_place(site, turned_away);
                 return true;
             }

@@ -163,13 +163,9 @@ impl Reactor {
         if is_event {
             entry.counters.add(Counter::ChannelsLost);
         }
-        if is_event && let Some(count) = entry.losses.count(self.now) {
-            let more = match count {
-                1 => String::new(),
-                _ => format!(", {} more since the last line like this", count - 1),
-            };
+        if is_event && let Some(untold) = entry.losses.count(self.now) {
             log::info!(
-                "site {}: channel {} lost: {loss} (age {:.1} s, {} queries{more})",
+                "site {}: channel {} lost: {loss} (age {:.1} s, {} queries){untold}",
                 entry.name,
                 channel.no.0,
                 self.now

@@ -4,7 +4,7 @@
 use super::{Reactor, Who};
 use crate::client::{Client, Heard, Parting, REQUEST_TIMEOUT, State, Via};
 use crate::counters::Counter;
-use crate::ids::{ClientId, SiteId};
+use crate::ids::ClientId;
 use crate::pool::Input;
 use crate::proto::request::{Fault, Kind, Request, Step, Style};
 use crate::proto::response::{self, BAD_GATEWAY, BAD_REQUEST};
@@ -117,7 +117,7 @@ impl Reactor {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        if client.turned_away {
+        if client.turned_away.is_some() {
             // Its time runs since it came.
         } else if client.is_inside_request() {
             if let State::Reading { since } = &mut client.state {
@@ -154,7 +154,7 @@ impl Reactor {
             }
         }
         if via == Via::Port
-            && !client.turned_away
+            && client.turned_away.is_none()
             && let Some(bytes) = self.answer_to_heartbeat(site, &request)
         {
             return self.answer_bytes(id, true, bytes);
@@ -167,7 +167,7 @@ impl Reactor {
         };
         let is_console = matches!(entry.service, Service::Console);
         // An order takes up no place, and may be what is to end the crowd.
-        if is_console && (!client.turned_away || kind == Kind::Command) {
+        if is_console && (client.turned_away.is_none() || kind == Kind::Command) {
             client.requests += 1;
             return self.ask_console(id, &request);
         }
@@ -176,20 +176,20 @@ impl Reactor {
             return;
         };
         // A command takes up no place: its client is mostly gone by now.
-        let turned_away = self.clients.get(id).is_some_and(|one| one.turned_away);
-        let is_too_many = turned_away && kind != Kind::Command;
+        let turned_away = self.clients.get(id).and_then(|one| one.turned_away);
+        let too_many = turned_away.filter(|_| kind != Kind::Command);
         let disabled = entry.disabled.as_ref();
-        let refusal = match (&entry.service, is_too_many) {
-            (_, true) => Some(format!("Too many clients of site {}", entry.name)),
+        let refusal = match (&entry.service, too_many) {
+            (_, Some(too_many)) => Some(self.words_of_crowd(site, too_many)),
             (Service::Unusable(why), _) => Some(why.clone()),
             (Service::Console, _) => None,
-            (Service::Pooled(_), false) if disabled.is_some() => {
+            (Service::Pooled(_), None) if disabled.is_some() => {
                 disabled.map(|disabled| disabled.refusal().text(&entry.name))
             }
-            (Service::Pooled(_), false) if !self.requests.take(request.bytes.len()) => {
+            (Service::Pooled(_), None) if !self.requests.take(request.bytes.len()) => {
                 Some(NO_MEMORY.into())
             }
-            (Service::Pooled(_), false) => None,
+            (Service::Pooled(_), None) => None,
         };
         if let Some(text) = refusal {
             return self.turn_down(id, &request, &text);
@@ -227,7 +227,7 @@ impl Reactor {
             client.rest(self.now);
             return self.command_not_taken(id, request, text);
         }
-        let stays = style.fixed16 && style.keep_alive && !client.turned_away;
+        let stays = style.fixed16 && style.keep_alive && client.turned_away.is_none();
         let site = client.site;
         self.count(site, Counter::RefusedOther);
         let bytes = response::own(BAD_GATEWAY, text, style.fixed16);
@@ -270,8 +270,8 @@ impl Reactor {
             }
             State::Reading { .. } => {
                 let style = client.style();
-                if client.turned_away {
-                    let text = format!("Too many clients of site {}", self.site_name(client.site));
+                if let Some(too_many) = client.turned_away {
+                    let text = self.words_of_crowd(client.site, too_many);
                     self.answer_unasked(id, style, BAD_GATEWAY, &text);
                 } else {
                     let seconds = REQUEST_TIMEOUT.as_secs();
@@ -308,15 +308,6 @@ impl Reactor {
         }
     }
 
-    /// A client no longer takes up a place.
-    pub(super) fn free_place(&mut self, site: SiteId, turned_away: bool) {
-        if turned_away {
-            self.turned_away -= 1;
-        } else if let Some(entry) = self.sites.get_mut(site) {
-            entry.clients -= 1;
-        }
-    }
-
     /// Ends the connection in the middle of an answer. Commands that the client
     /// has sent behind its query are still read.
     pub(super) fn hang_up(&mut self, id: ClientId, why: Parting) {
@@ -336,6 +327,15 @@ impl Reactor {
         {
             self.abandon(id, query);
         }
+        if let Some(client) = self.clients.get(id) {
+            log::trace!("client of {}: closed: {why}", self.site_name(client.site));
+        }
+        self.forget_client(id);
+    }
+
+    /// Closes a client's connection and gives back what it held. Its query, if
+    /// it has one, is not told.
+    pub(super) fn forget_client(&mut self, id: ClientId) {
         let Some(client) = self.clients.remove(id) else {
             return;
         };
@@ -344,9 +344,8 @@ impl Reactor {
             self.end_handshake(port);
         }
         if !client.is_ghost {
-            self.free_place(client.site, client.turned_away);
+            self.free_place(client.site, client.turned_away.is_some());
         }
-        log::trace!("client of {}: closed: {why}", self.site_name(client.site));
         client.stream.close();
         if self.spare.is_none() {
             self.spare = File::open("/dev/null").ok();

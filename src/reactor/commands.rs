@@ -179,9 +179,7 @@ impl Reactor {
         client.add_failure(failure(Fate::NotDelivered, READ_ONLY));
         self.count(site, Counter::Queries);
         self.count(site, Counter::CommandsNotDelivered);
-        if let Some(text) = self.tell_of_command(site) {
-            log::warn!("{text}: {READ_ONLY}");
-        }
+        self.tell_of_command(site, READ_ONLY);
     }
 
     fn command_failed(&mut self, id: QueryId, fate: Fate, why: &str) {

@@ -1,11 +1,16 @@
 //! An error of our own, found in the middle of a step, ends what the step was
 //! about and not the daemon: hundreds of other sites are served by it.
 
+use super::site::{Service, Wanted};
 use super::{Reactor, Who};
-use crate::config::SiteConfig;
-use crate::ids::SiteId;
-use crate::reactor::site::{Service, Wanted};
+use crate::channel::Purpose;
+use crate::ids::{ChannelId, ClientId, QueryId, SiteId};
+use crate::pool::{Loss, Refusal};
+use crate::proto::request::Kind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What those are told who waited for an answer.
+const WHY: &str = "the proxy has had an internal error";
 
 impl Reactor {
     /// An internal error ends the process, loudly, instead of being contained.
@@ -20,26 +25,23 @@ impl Reactor {
         if self.is_loud {
             return step(self);
         }
-        if catch_unwind(AssertUnwindSafe(|| step(self))).is_ok() {
+        if self.survives(step) {
             return;
         }
         let site = self.site_of(who);
-        // Whatever was half told is told no more.
-        self.news.clear();
+        // Whatever was half told is told no more; what others have to hear is whole.
+        self.news.retain(|news| Some(news.site) != site);
         self.actions.clear();
-        self.let_fall(who);
+        self.survives(|all| all.let_fall(who));
         let Some(site) = site else { return };
-        log::error!(
-            "site {}: begun anew after an internal error",
-            self.site_name(site)
-        );
-        if catch_unwind(AssertUnwindSafe(|| self.begin_anew(site))).is_err() {
-            log::error!(
-                "site {}: given up after an internal error",
-                self.site_name(site)
-            );
-            self.sites.remove(site);
+        if !self.survives(|all| all.begin_anew(site)) {
+            self.give_up(site);
         }
+    }
+
+    /// Whether a step comes to its end without an error of our own.
+    fn survives(&mut self, step: impl FnOnce(&mut Reactor)) -> bool {
+        catch_unwind(AssertUnwindSafe(|| step(self))).is_ok()
     }
 
     fn site_of(&self, who: Who) -> Option<SiteId> {
@@ -51,98 +53,101 @@ impl Reactor {
         }
     }
 
-    /// Closes a connection without any of the steps that usually belong to it.
+    /// Closes a connection. The policy is not told: it is not to be relied upon.
     fn let_fall(&mut self, who: Who) {
         match who {
-            Who::Client(id) => {
-                if let Some(client) = self.clients.remove(id) {
-                    client.stream.close();
-                    if let Some(entry) = self.sites.get_mut(client.site) {
-                        entry.clients = entry.clients.saturating_sub(1);
-                    }
-                }
-            }
-            Who::Channel(id) => {
-                let channel = self.channels.remove(id);
-                if let Some(stream) = channel.and_then(|channel| channel.into_stream()) {
-                    stream.close();
-                }
-            }
+            Who::Client(id) => self.let_client_fall(id),
+            Who::Channel(id) => self.let_channel_fall(id),
             Who::Site(_) | Who::Listener(_) | Who::Port(_) => {}
         }
     }
 
-    fn begin_anew(&mut self, id: SiteId) {
-        let config = self.sites.get(id).and_then(|entry| match &entry.service {
-            Service::Pooled(pooled) => Some(pooled.config.clone()),
-            Service::Unusable(_) | Service::Console => None,
-        });
-        if let Some(config) = config {
-            self.renew_site(id, config);
+    fn let_client_fall(&mut self, id: ClientId) {
+        self.forget_client(id);
+        // By its state it may not have come to the query, or be past it already.
+        let queries = self.queries.iter();
+        let queries = queries.filter(|(_, query)| query.client == Some(id));
+        let queries: Vec<QueryId> = queries.map(|(query_id, _)| query_id).collect();
+        for query_id in queries {
+            match self.queries.get_mut(query_id) {
+                Some(query) if query.request.kind == Kind::Command => query.client = None,
+                _ => self.end_query(query_id),
+            }
         }
     }
 
-    fn renew_site(&mut self, id: SiteId, config: SiteConfig) {
-        self.move_site(id, Wanted::Served(Box::new(config)));
-        // What the old one was at may be what went wrong.
-        if let Some(entry) = self.sites.get_mut(id) {
-            for channel in std::mem::take(&mut entry.channels).into_iter().flatten() {
-                self.lose(channel, crate::pool::Loss::NoRoom);
-            }
+    fn let_channel_fall(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.remove(id) else {
+            return;
+        };
+        self.count_sent(channel.site, channel.sent());
+        if let Some(exchange) = channel.exchange()
+            && let Purpose::Command(query) = exchange.purpose
+            && exchange.sent > 0
+        {
+            let refusal = Refusal::MayHaveBeenDelivered(Loss::Broken(WHY.into()));
+            self.refuse_command(channel.site, query, &refusal);
         }
-        self.news.clear();
-        self.cut_off(id, "the proxy has had an internal error");
+        if let Some(stream) = channel.into_stream() {
+            stream.close();
+        }
+    }
+
+    fn begin_anew(&mut self, id: SiteId) {
+        let Some(entry) = self.sites.get(id) else {
+            return;
+        };
+        // Nothing of the others outlasts a step.
+        let Service::Pooled(pooled) = &entry.service else {
+            return;
+        };
+        let heir = match entry.leaving {
+            None => {
+                log::error!("site {}: begun anew after an internal error", entry.name);
+                let wanted = Wanted::Served(Box::new(pooled.config.clone()));
+                self.move_site(id, wanted)
+            }
+            // It is to go in any case, only sooner.
+            Some(_) => None,
+        };
+        match heir {
+            Some(heir) => self.hand_port_over(id, heir),
+            None => self.close_port_of(id),
+        }
+        // Its channels are closed by this, and no sooner: they know which
+        // commands have been written.
+        self.cut_off(id, WHY);
+    }
+
+    /// Drops all that belongs to a site that cannot even be begun anew.
+    fn give_up(&mut self, id: SiteId) {
+        log::error!(
+            "site {}: given up after an internal error",
+            self.site_name(id)
+        );
+        let channels = self.channels.iter();
+        let channels = channels.filter(|(_, channel)| channel.site == id);
+        let channels: Vec<Who> = channels.map(|(id, _)| Who::Channel(id)).collect();
+        let clients = self.clients_of(id).into_iter().map(Who::Client);
+        for who in channels.into_iter().chain(clients) {
+            self.survives(|all| all.let_fall(who));
+        }
+        // Those whose clients have gone before.
+        let queries = self.queries.iter();
+        let queries = queries.filter(|(_, query)| query.site == id);
+        let queries: Vec<(QueryId, Kind)> = queries
+            .map(|(query_id, query)| (query_id, query.request.kind))
+            .collect();
+        for (query, kind) in queries {
+            self.survives(|all| match kind {
+                Kind::Command => all.refuse_command(id, query, &Refusal::Ended(WHY)),
+                Kind::Get | Kind::Wait(_) => all.end_query(query),
+            });
+        }
+        self.drop_port_of(id);
+        self.sites.remove(id);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{self, Surroundings};
-    use crate::listen::{Access, Sockets};
-    use crate::reactor::note_signals;
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-    use std::time::{Duration, Instant};
-
-    #[test]
-    fn an_internal_error_costs_its_client_and_begins_its_site_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let sockets = Sockets {
-            folder: dir.path().into(),
-            access: Access {
-                mode: 0o600,
-                group: None,
-            },
-            predecessor: None,
-        };
-        let surroundings = Surroundings {
-            local_core: dir.path().join("live"),
-            socket_dir: dir.path().into(),
-        };
-        let sites = ["muc=unix:/nowhere/live".to_string()];
-        let config = config::from_site_options(&sites, &surroundings).unwrap();
-        let mut reactor = Reactor::new(sockets, note_signals().unwrap()).unwrap();
-        reactor.configure(config).unwrap();
-        let mut client = UnixStream::connect(dir.path().join("muc")).unwrap();
-        let soon = || Some(Instant::now() + Duration::from_millis(50));
-        reactor.run(soon()).unwrap();
-        let (id, _) = reactor.clients.iter().next().unwrap();
-        let (site, _) = reactor.sites.iter().next().unwrap();
-        reactor.contained(Who::Client(id), |_| panic!("for the test"));
-        assert!(reactor.clients.is_empty());
-        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
-        assert!(reactor.sites.get(site).is_none(), "it is another one now");
-
-        let mut next = UnixStream::connect(dir.path().join("muc")).unwrap();
-        next.write_all(b"GET hosts\n\n").unwrap();
-        let mut answer = String::new();
-        next.set_read_timeout(Some(Duration::from_millis(1)))
-            .unwrap();
-        while !answer.ends_with('\n') {
-            reactor.run(soon()).unwrap();
-            let _ = next.read_to_string(&mut answer);
-        }
-        assert!(answer.starts_with("502: Site muc"), "{answer}");
-    }
-}
+mod tests;

@@ -1,31 +1,74 @@
-//! Letting clients in, and turning those away for whom there is no room.
+//! Letting clients in, at sites' sockets and at ports. Who gets a place and who
+//! has to give way is another question: `crowd` answers it.
 
+use super::log_limit::{LogLimit, Untold};
+use super::port::Ports;
+use super::site::SiteEntry;
 use super::{Reactor, Who};
 use crate::client::{Client, Parting, State};
-use crate::counters::Counter;
-use crate::ids::SiteId;
-use crate::listen::{Listener, Visitor};
+use crate::ids::{OfSite, SiteId};
+use crate::listen::Visitor;
+use crate::slots::Slots;
 use crate::stream::Stream;
 use crate::sys;
-use crate::timers;
+use crate::timers::{self, Armed};
 use crate::tls::Session;
+use std::io;
 use std::time::{Duration, Instant};
 
-/// New clients of one turn; the next ones come after everybody else had a turn.
+/// New clients of one turn, refused ones included; the next ones come after
+/// everybody else had a turn.
 const MOST_ACCEPTED: usize = 64;
 
-/// Clients over the limit that are let in at a time to be told so; the next
-/// ones wait until these are gone.
-const MOST_TURNED_AWAY: usize = 64;
-
-/// But not more than this part of all clients, where there may be few.
-const TURNED_AWAY_PART: usize = 4;
-
-/// A client that has been idle for less is in the middle of a page, or has just come.
-const LEAST_IDLE: Duration = Duration::from_secs(1);
-
 /// After a failed accept, mostly for want of descriptors, the next is tried then.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where clients come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// A site's socket.
+    Socket(SiteId),
+    /// A TCP port.
+    Port(u16),
+}
+
+impl Door {
+    fn who(self) -> Who {
+        match self {
+            Door::Socket(site) => Who::Listener(site),
+            Door::Port(number) => Who::Port(number),
+        }
+    }
+}
+
+/// Times in which nobody is let in at a door. Who can connect can bring them
+/// about as often as he likes.
+#[derive(Debug, Default)]
+pub(super) struct Deafness {
+    /// Since when it is so, and whether that was said.
+    since: Option<(Instant, bool)>,
+    limit: LogLimit,
+    /// Reminder of the end of a pause in accepting.
+    pause: Armed,
+}
+
+impl Deafness {
+    /// Nobody is let in. What a line about it has to end with, if there is to be one.
+    fn begin(&mut self, now: Instant) -> Option<Untold> {
+        if self.since.is_some() {
+            return None;
+        }
+        let untold = self.limit.count(now);
+        self.since = Some((now, untold.is_some()));
+        untold
+    }
+
+    /// Somebody could be let in again. How long that was not so, if it was said.
+    fn end(&mut self, now: Instant) -> Option<Duration> {
+        let (since, was_said) = self.since.take()?;
+        was_said.then(|| now.saturating_duration_since(since))
+    }
+}
 
 /// What stands between a connection and its first request.
 pub(super) enum Entrance {
@@ -35,35 +78,45 @@ pub(super) enum Entrance {
     Secured(Box<Session>, State),
 }
 
+fn deafness_of<'a>(
+    door: Door,
+    sites: &'a mut Slots<OfSite, SiteEntry>,
+    ports: &'a mut Ports,
+) -> Option<&'a mut Deafness> {
+    match door {
+        Door::Socket(site) => Some(&mut sites.get_mut(site)?.deafness),
+        Door::Port(number) => Some(&mut ports.get_mut(&number)?.deafness),
+    }
+}
+
 impl Reactor {
-    /// Lets in those who wait at a site's socket.
-    pub(super) fn accept(&mut self, site: SiteId) {
-        if self.accept_some(site) {
-            self.ready.push_back(Who::Listener(site));
+    /// Lets in those who wait at a door.
+    pub(super) fn accept(&mut self, door: Door) {
+        if self.accept_some(door) {
+            self.ready.push_back(door.who());
         }
     }
 
     /// Lets some in; `true` if there may be more.
-    pub(super) fn accept_some(&mut self, site: SiteId) -> bool {
+    pub(super) fn accept_some(&mut self, door: Door) -> bool {
         for _ in 0..MOST_ACCEPTED {
-            if self.is_crowded(site) {
-                self.accept_later(site, "as many as can be told so are being refused");
-                return false;
-            }
-            let entry = self.sites.get_mut(site);
-            let Some(listener) = entry.and_then(|entry| entry.listener.as_ref()) else {
+            let Some(site) = self.site_behind(door) else {
                 return false;
             };
-            match listener.accept() {
-                Ok(Some(socket)) => self.let_in(site, socket, Entrance::Open, false),
-                Ok(None) => {
-                    self.accepts_again(site);
+            if let Some(why) = self.hindrance(door, site) {
+                self.accept_later(door, why);
+                return false;
+            }
+            match self.accept_one(door, false) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.accepts_again(door);
                     return false;
                 }
                 // The event is spent and will not be told again.
                 Err(error) => {
-                    self.accept_later(site, &sys::words(&error));
-                    self.turn_one_away(site);
+                    self.accept_later(door, &sys::words(&error));
+                    self.turn_one_away(door);
                     return false;
                 }
             }
@@ -71,70 +124,96 @@ impl Reactor {
         true
     }
 
-    /// Whether a further client could not even be told that there are too many.
-    pub(super) fn is_crowded(&self, site: SiteId) -> bool {
-        let is_full = self
-            .sites
-            .get(site)
-            .is_some_and(|entry| entry.clients >= entry.most_clients());
-        let is_full = is_full || self.clients.len() >= self.limits.max_clients_total;
-        let most = (self.limits.max_clients_total / TURNED_AWAY_PART).clamp(1, MOST_TURNED_AWAY);
-        is_full && self.turned_away >= most
+    /// The site that clients reach at this door, if there is one.
+    fn site_behind(&self, door: Door) -> Option<SiteId> {
+        match door {
+            Door::Socket(site) => self.sites.get(site)?.listener.as_ref().map(|_| site),
+            Door::Port(number) => self.ports.get(&number).map(|port| port.site),
+        }
+    }
+
+    /// Why nobody can be let in for now, if that is so.
+    fn hindrance(&self, door: Door, site: SiteId) -> Option<&'static str> {
+        match door {
+            _ if self.is_crowded(site) => Some("as many as can be told so are being refused"),
+            Door::Port(number) if self.has_all_handshakes(number) => {
+                Some("as many handshakes as can be are under way")
+            }
+            Door::Socket(_) | Door::Port(_) => None,
+        }
+    }
+
+    /// Lets the next one in; `false` if nobody waits. `is_last`: there is no
+    /// descriptor for another one.
+    fn accept_one(&mut self, door: Door, is_last: bool) -> io::Result<bool> {
+        match door {
+            Door::Socket(site) => {
+                let entry = self.sites.get(site);
+                let Some(listener) = entry.and_then(|entry| entry.listener.as_ref()) else {
+                    return Ok(false);
+                };
+                let Some(visitor) = listener.accept()? else {
+                    return Ok(false);
+                };
+                self.let_in(site, visitor, Entrance::Open, is_last);
+            }
+            Door::Port(number) => {
+                let Some(port) = self.ports.get(&number) else {
+                    return Ok(false);
+                };
+                let Some((visitor, from)) = port.listener.accept()? else {
+                    return Ok(false);
+                };
+                self.receive_visitor(number, visitor, from, is_last);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The door, for the log.
+    fn subject_of(&self, door: Door) -> String {
+        match door {
+            Door::Socket(site) => format!("site {}", self.site_name(site)),
+            Door::Port(number) => self.subject_of_port(number),
+        }
     }
 
     /// The next clients have to wait. It is said once, however long it lasts.
-    fn accept_later(&mut self, site: SiteId, why: &str) {
-        if let Some(entry) = self.sites.get_mut(site) {
-            if entry.deaf_since.is_none() {
-                let more = entry.deafness.count(self.now);
-                entry.deaf_since = Some((self.now, more.is_some()));
-                if let Some(count) = more {
-                    let again = match count {
-                        1 => String::new(),
-                        _ => format!(" ({} times more since the last line like this)", count - 1),
-                    };
-                    log::warn!("site {}: no client can connect: {why}{again}", entry.name);
-                }
-            }
-            let at = self.now + ACCEPT_PAUSE;
-            self.timers
-                .arm(Who::Listener(site), &mut entry.pause, Some(at));
+    fn accept_later(&mut self, door: Door, why: &str) {
+        let Some(deafness) = deafness_of(door, &mut self.sites, &mut self.ports) else {
+            return;
+        };
+        let again = Some(self.now + ACCEPT_PAUSE);
+        self.timers.arm(door.who(), &mut deafness.pause, again);
+        if let Some(untold) = deafness.begin(self.now) {
+            let subject = self.subject_of(door);
+            log::warn!("{subject}: no client can connect: {why}{untold}");
         }
     }
 
-    /// A descriptor is kept for this: the next client is told instead of left waiting.
-    fn turn_one_away(&mut self, site: SiteId) {
-        let Some(entry) = self.sites.get_mut(site) else {
-            return;
-        };
-        let Some(spare) = self.spare.take() else {
-            return;
-        };
-        drop(spare);
-        let accepted = entry.listener.as_ref().map(Listener::accept);
-        if let Some(Ok(Some(socket))) = accepted {
-            self.let_in(site, socket, Entrance::Open, true);
-        }
-    }
-
-    fn accepts_again(&mut self, site: SiteId) {
-        if let Some(entry) = self.sites.get_mut(site)
-            && let Some((since, true)) = entry.deaf_since.take()
-        {
-            let lasted = self.now.saturating_duration_since(since).as_secs_f64();
-            log::info!(
-                "site {}: clients can connect again, after {lasted:.1} s",
-                entry.name
-            );
+    fn accepts_again(&mut self, door: Door) {
+        let deafness = deafness_of(door, &mut self.sites, &mut self.ports);
+        if let Some(lasted) = deafness.and_then(|deafness| deafness.end(self.now)) {
+            let (subject, lasted) = (self.subject_of(door), lasted.as_secs_f64());
+            log::info!("{subject}: clients can connect again, after {lasted:.1} s");
         }
     }
 
     /// The pause in accepting is over.
-    pub(super) fn accept_again(&mut self, site: SiteId, at: Instant) {
-        if let Some(entry) = self.sites.get_mut(site)
-            && timers::fired(&mut entry.pause, at)
+    pub(super) fn accept_again(&mut self, door: Door, at: Instant) {
+        if let Some(deafness) = deafness_of(door, &mut self.sites, &mut self.ports)
+            && timers::fired(&mut deafness.pause, at)
         {
-            self.ready.push_back(Who::Listener(site));
+            self.ready.push_back(door.who());
+        }
+    }
+
+    /// A descriptor is kept for this: the next client is told instead of left waiting.
+    fn turn_one_away(&mut self, door: Door) {
+        if let Some(spare) = self.spare.take() {
+            drop(spare);
+            // It fails again where somebody else was quicker.
+            let _ = self.accept_one(door, true);
         }
     }
 
@@ -146,18 +225,11 @@ impl Reactor {
         entrance: Entrance,
         is_last: bool,
     ) {
-        let Some(entry) = self.sites.get_mut(site) else {
+        self.make_place(site);
+        if self.sites.get(site).is_none() {
             return;
-        };
-        let most = entry.most_clients();
-        if entry.clients * 10 >= most * 9 {
-            self.close_longest_idle(site);
         }
-        let Some(entry) = self.sites.get_mut(site) else {
-            return;
-        };
-        let full =
-            is_last || entry.clients >= most || self.clients.len() >= self.limits.max_clients_total;
+        let too_many = self.too_many(site, is_last);
         let now = self.now;
         self.clients_so_far += 1;
         let number = self.clients_so_far;
@@ -170,52 +242,21 @@ impl Reactor {
             if let Some(session) = session {
                 stream.secure(*session);
             }
-            let mut client = Client::new(site, stream, full, number, now);
+            let mut client = Client::new(site, stream, too_many, number, now);
             client.state = state.unwrap_or(client.state);
             client
         });
         let Some(id) = id else { return };
-        match full {
-            true => {
-                self.turned_away += 1;
-                entry.counters.add(Counter::ClientsRefused);
-            }
-            false => {
-                entry.clients += 1;
-                entry.counters.add(Counter::Clients);
-            }
-        }
-        if full && !entry.is_full {
-            log::warn!(
-                "site {}: {} clients, {} of all sites: further ones are refused",
-                entry.name,
-                entry.clients,
-                self.clients.len() - self.turned_away
-            );
-        }
-        entry.is_full = full || (entry.is_full && entry.clients * 10 >= most * 9);
+        self.take_place(site, too_many);
         // Mostly the request is there already, and often the client is done
-        // with before an event could be asked for.
-        self.attend_client(id);
+        // with before an event could be asked for. An error of our own costs
+        // this client, and not the others at the door.
+        self.contained(Who::Client(id), |all| all.attend_client(id));
         if let Some(client) = self.clients.get_mut(id)
             && let Err(error) = client.stream.register(self.poll.registry())
         {
             log::warn!("cannot watch a client: {}", sys::words(&error));
             self.close_client(id, Parting::NoRoom);
-        }
-    }
-
-    /// Makes room where it gets scarce: idle clients may stay for ever otherwise.
-    fn close_longest_idle(&mut self, site: SiteId) {
-        let of_site = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.site == site);
-        let idle = of_site.filter_map(|(id, client)| Some((client.idle_since()?, id)));
-        if let Some((since, id)) = idle.min()
-            && since + LEAST_IDLE <= self.now
-        {
-            self.close_client(id, Parting::MadeRoom);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! is let go in a way that loses no request it has written; then the site goes.
 
 use super::Reactor;
+use super::door::Door;
 use crate::client::{Client, Parting, State, Via};
 use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
@@ -131,7 +132,7 @@ impl Reactor {
         if entry.leaving.replace(leaving).is_none() {
             self.leaving.push(id);
         }
-        while self.accept_some(id) {}
+        while self.accept_some(Door::Socket(id)) {}
         // Who has moved along may go on waiting: it has not lost its site.
         let refusal = Refusal::Ended(farewell.sentence());
         let waits = (farewell != Farewell::Moved).then_some(refusal);
@@ -148,7 +149,7 @@ impl Reactor {
         }
     }
 
-    fn clients_of(&self, site: SiteId) -> Vec<ClientId> {
+    pub(super) fn clients_of(&self, site: SiteId) -> Vec<ClientId> {
         let of_site = |(_, client): &(_, &Client)| client.site == site;
         self.clients
             .iter()
@@ -168,7 +169,7 @@ impl Reactor {
         match leaving.stage {
             Stage::Callers => {
                 leaving.stage = Stage::Grace;
-                while self.accept_some(id) {}
+                while self.accept_some(Door::Socket(id)) {}
                 if let Some(entry) = self.sites.get_mut(id) {
                     entry.listener = None;
                 }

@@ -10,10 +10,12 @@ mod commands;
 mod connect;
 mod containment;
 mod counting;
+mod crowd;
 mod door;
 mod exchange;
 mod history;
 mod leaving;
+mod log_limit;
 mod orders;
 mod policy;
 mod port;
@@ -28,6 +30,9 @@ mod who;
 pub use reload::Changes;
 pub use site::SiteEntry;
 
+use self::crowd::LongestIdle;
+use self::door::Door;
+use self::log_limit::LogLimit;
 use crate::channel::Channel;
 use crate::client::Client;
 use crate::config::Limits;
@@ -145,6 +150,10 @@ pub struct Reactor {
     spare: Option<File>,
     /// Clients over a limit that are being told so.
     turned_away: usize,
+    /// Those clients of all sites who give way first.
+    longest_idle: LongestIdle,
+    /// Clients that were refused because all sites together have too many, for the log.
+    refusals: LogLimit,
     /// Clients that have ever connected.
     clients_so_far: u64,
     /// The last changes of sites' states.
@@ -218,6 +227,8 @@ impl Reactor {
             calls: VecDeque::new(),
             spare: File::open("/dev/null").ok(),
             turned_away: 0,
+            longest_idle: LongestIdle::default(),
+            refusals: LogLimit::default(),
             clients_so_far: 0,
             events: VecDeque::new(),
             events_so_far: 0,
@@ -279,8 +290,12 @@ impl Reactor {
         // nobody can keep the loop from looking at the others.
         for _ in 0..self.ready.len() {
             match self.ready.pop_front() {
-                Some(who @ Who::Listener(id)) => self.contained(who, |all| all.accept(id)),
-                Some(who @ Who::Port(number)) => self.contained(who, |all| all.accept_at(number)),
+                Some(who @ Who::Listener(id)) => {
+                    self.contained(who, |all| all.accept(Door::Socket(id)));
+                }
+                Some(who @ Who::Port(number)) => {
+                    self.contained(who, |all| all.accept(Door::Port(number)));
+                }
                 Some(who @ Who::Client(id)) => {
                     if let Some(client) = self.clients.get_mut(id) {
                         client.is_ready = false;
@@ -427,8 +442,8 @@ impl Reactor {
                     self.remind_client(id);
                 }
             }
-            Who::Listener(id) => self.accept_again(id, at),
-            Who::Port(number) => self.accept_at_again(number, at),
+            Who::Listener(id) => self.accept_again(Door::Socket(id), at),
+            Who::Port(number) => self.accept_again(Door::Port(number), at),
             Who::Channel(id) => self.remind_channel(id, at),
         }
     }

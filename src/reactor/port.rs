@@ -2,8 +2,9 @@
 //! handshake of TLS before he says anything. A port stands beside its site's
 //! socket and can come and go without it.
 
-use super::door::Entrance;
-use super::site::{Losses, Service, Wanted};
+use super::door::{Deafness, Door, Entrance};
+use super::log_limit::LogLimit;
+use super::site::{Service, Wanted};
 use super::{Reactor, Who};
 use crate::client::{Parting, REQUEST_TIMEOUT, State, Via};
 use crate::config::TcpPort;
@@ -14,14 +15,9 @@ use crate::pool;
 use crate::proto::request::{HEARTBEAT, Request};
 use crate::proto::response;
 use crate::sys;
-use crate::timers::{self, Armed};
 use crate::tls::{Identity, IdentityFiles, words_of_client};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
-
-/// Visitors of one turn, refused ones included.
-const MOST_ACCEPTED: usize = 64;
 
 /// Handshakes at one port at a time; the next ones wait. Somebody who begins
 /// them without end holds this much memory and no more: each up to 128 KiB.
@@ -36,20 +32,18 @@ pub(super) type Ports = HashMap<u16, Port>;
 /// A port on which a site is offered.
 #[derive(Debug)]
 pub(super) struct Port {
-    listener: PortListener,
-    site: SiteId,
-    /// Since when nobody can connect.
-    deaf_since: Option<Instant>,
-    /// Reminder of the end of a pause in accepting.
-    pause: Armed,
+    pub(super) listener: PortListener,
+    pub(super) site: SiteId,
+    /// Times in which nobody is let in.
+    pub(super) deafness: Deafness,
     /// Handshakes under way.
-    handshakes: usize,
+    pub(super) handshakes: usize,
     /// Visitors from addresses that may not come in, for the log.
-    forbidden: Losses,
+    forbidden: LogLimit,
     /// Handshakes that have failed, for the log.
-    failed: Losses,
+    failed: LogLimit,
     /// Commands where only reading is allowed, for the log.
-    commands: Losses,
+    commands: LogLimit,
 }
 
 impl Reactor {
@@ -93,12 +87,11 @@ impl Reactor {
                 let port = Port {
                     listener,
                     site: *site,
-                    deaf_since: None,
-                    pause: Armed::default(),
+                    deafness: Deafness::default(),
                     handshakes: 0,
-                    forbidden: Losses::default(),
-                    failed: Losses::default(),
-                    commands: Losses::default(),
+                    forbidden: LogLimit::default(),
+                    failed: LogLimit::default(),
+                    commands: LogLimit::default(),
                 };
                 self.ports.insert(port.listener.number(), port);
             }
@@ -147,7 +140,7 @@ impl Reactor {
         if let Some(port) = self.ports.get(&number) {
             port.listener.close_the_door();
         }
-        while self.accept_some_at(number) {}
+        while self.accept_some(Door::Port(number)) {}
         self.ports.remove(&number);
     }
 
@@ -166,6 +159,17 @@ impl Reactor {
         }
     }
 
+    /// Who comes to the port of one site is for another one from now on.
+    pub(super) fn hand_port_over(&mut self, old: SiteId, new: SiteId) {
+        let of_old = self.ports.values_mut().filter(|port| port.site == old);
+        of_old.for_each(|port| port.site = new);
+    }
+
+    /// Takes the port of a site away; those who have connected are not let in.
+    pub(super) fn drop_port_of(&mut self, site: SiteId) {
+        self.ports.retain(|_, port| port.site != site);
+    }
+
     /// The port on which a site is offered now.
     pub(super) fn port_of(&self, site: SiteId) -> Option<u16> {
         let number = offer(&self.sites.get(site)?.service)?.port;
@@ -173,90 +177,20 @@ impl Reactor {
         (port.site == site).then_some(number)
     }
 
-    /// Lets in those who wait at a port.
-    pub(super) fn accept_at(&mut self, number: u16) {
-        if self.accept_some_at(number) {
-            self.ready.push_back(Who::Port(number));
-        }
-    }
-
-    /// Lets some in; `true` if there may be more.
-    fn accept_some_at(&mut self, number: u16) -> bool {
-        for _ in 0..MOST_ACCEPTED {
-            let Some(port) = self.ports.get(&number) else {
-                return false;
-            };
-            if port.handshakes >= MOST_HANDSHAKES {
-                self.accept_at_later(number, "as many handshakes as can be are under way");
-                return false;
-            }
-            if self.is_crowded(port.site) {
-                self.accept_at_later(number, "as many as can be told so are being refused");
-                return false;
-            }
-            match port.listener.accept() {
-                Ok(Some((visitor, from))) => self.receive_visitor(number, visitor, from, false),
-                Ok(None) => {
-                    self.accepts_again_at(number);
-                    return false;
-                }
-                // The event is spent and will not be told again.
-                Err(error) => {
-                    self.accept_at_later(number, &sys::words(&error));
-                    self.turn_one_away_at(number);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// The next visitors have to wait. It is said once, however long it lasts.
-    fn accept_at_later(&mut self, number: u16, why: &str) {
-        let Some(port) = self.ports.get_mut(&number) else {
-            return;
-        };
-        let at = self.now + super::door::ACCEPT_PAUSE;
-        self.timers
-            .arm(Who::Port(number), &mut port.pause, Some(at));
-        if port.deaf_since.is_none() {
-            port.deaf_since = Some(self.now);
-            let subject = self.subject_of_port(number);
-            log::warn!("{subject}: no client can connect: {why}");
-        }
-    }
-
-    fn accepts_again_at(&mut self, number: u16) {
-        let port = self.ports.get_mut(&number);
-        if let Some(since) = port.and_then(|port| port.deaf_since.take()) {
-            let lasted = self.now.saturating_duration_since(since).as_secs_f64();
-            let subject = self.subject_of_port(number);
-            log::info!("{subject}: clients can connect again, after {lasted:.1} s");
-        }
-    }
-
-    /// A descriptor is kept for this: the next client is told instead of left waiting.
-    fn turn_one_away_at(&mut self, number: u16) {
-        let (Some(port), Some(spare)) = (self.ports.get(&number), self.spare.take()) else {
-            return;
-        };
-        drop(spare);
-        if let Ok(Some((visitor, from))) = port.listener.accept() {
-            self.receive_visitor(number, visitor, from, true);
-        }
-    }
-
-    /// The pause in accepting is over.
-    pub(super) fn accept_at_again(&mut self, number: u16, at: Instant) {
-        if let Some(port) = self.ports.get_mut(&number)
-            && timers::fired(&mut port.pause, at)
-        {
-            self.ready.push_back(Who::Port(number));
-        }
+    /// Whether no further handshake may begin at a port.
+    pub(super) fn has_all_handshakes(&self, number: u16) -> bool {
+        let port = self.ports.get(&number);
+        port.is_some_and(|port| port.handshakes >= MOST_HANDSHAKES)
     }
 
     /// Somebody has connected. One who may not is closed without a byte.
-    fn receive_visitor(&mut self, number: u16, visitor: Visitor, from: IpAddr, is_last: bool) {
+    pub(super) fn receive_visitor(
+        &mut self,
+        number: u16,
+        visitor: Visitor,
+        from: IpAddr,
+        is_last: bool,
+    ) {
         let Some(site) = self.ports.get(&number).map(|port| port.site) else {
             return;
         };
@@ -268,12 +202,9 @@ impl Reactor {
             self.count(site, Counter::ClientsForbidden);
             let now = self.now;
             let port = self.ports.get_mut(&number);
-            if let Some(count) = port.and_then(|port| port.forbidden.count(now)) {
+            if let Some(untold) = port.and_then(|port| port.forbidden.count(now)) {
                 let subject = self.subject_of_port(number);
-                log::warn!(
-                    "{subject}: {from} is not in 'only_from' and was closed{}",
-                    among(count)
-                );
+                log::warn!("{subject}: {from} is not in 'only_from' and was closed{untold}");
             }
             return;
         }
@@ -361,12 +292,9 @@ impl Reactor {
         self.count(site, Counter::ClientsNotSecured);
         let now = self.now;
         let port = self.ports.get_mut(&number);
-        if let Some(count) = port.and_then(|port| port.failed.count(now)) {
+        if let Some(untold) = port.and_then(|port| port.failed.count(now)) {
             let subject = self.subject_of_port(number);
-            log::warn!(
-                "{subject}: no TLS handshake with {from}: {why}{}",
-                among(count)
-            );
+            log::warn!("{subject}: no TLS handshake with {from}: {why}{untold}");
         }
     }
 
@@ -403,17 +331,20 @@ impl Reactor {
         via == Via::Socket || offer.is_some_and(|tcp| tcp.commands)
     }
 
-    /// For the log: a client has given a command where only reading is allowed.
-    /// Nothing if that was told a short time ago.
-    pub(super) fn tell_of_command(&mut self, site: SiteId) -> Option<String> {
-        let (now, number) = (self.now, self.port_of(site)?);
-        let count = self.ports.get_mut(&number)?.commands.count(now)?;
-        let subject = self.subject_of_port(number);
-        Some(format!("{subject}: a command was refused{}", among(count)))
+    /// Says that a client has given a command where only reading is allowed.
+    pub(super) fn tell_of_command(&mut self, site: SiteId, why: &str) {
+        let (now, number) = (self.now, self.port_of(site));
+        let port = number.and_then(|number| Some((number, self.ports.get_mut(&number)?)));
+        if let Some((number, port)) = port
+            && let Some(untold) = port.commands.count(now)
+        {
+            let subject = self.subject_of_port(number);
+            log::warn!("{subject}: a command was refused: {why}{untold}");
+        }
     }
 
     /// The port, for the log.
-    fn subject_of_port(&self, number: u16) -> String {
+    pub(super) fn subject_of_port(&self, number: u16) -> String {
         let site = self.ports.get(&number).map(|port| port.site);
         let name = site.map_or("", |site| self.site_name(site));
         format!("site {name}: port {number}")
@@ -425,13 +356,5 @@ fn offer(service: &Service) -> Option<&TcpPort> {
     match service {
         Service::Pooled(pooled) => pooled.config.tcp.as_ref(),
         Service::Unusable(_) | Service::Console => None,
-    }
-}
-
-/// What a line that stands for several adds.
-fn among(count: u32) -> String {
-    match count {
-        1 => String::new(),
-        count => format!(" ({count} such since the last line)"),
     }
 }

@@ -1,6 +1,7 @@
 //! From the sites that are served to those that are to be: what is the same
 //! notices nothing. The start is the same thing, from nothing.
 
+use super::door::Door;
 use super::leaving::Farewell;
 use super::site::{Service, SiteEntry, Wanted};
 use super::{Reactor, Who};
@@ -172,6 +173,13 @@ impl Reactor {
             }
             Difference::Address(wanted) => {
                 changes.moved += 1;
+                let service = self.sites.get(id).map(|entry| &entry.service);
+                let change = match (service, &wanted) {
+                    (Some(Service::Unusable(_)), _) => "it can be served now",
+                    (_, Wanted::Unusable(..)) => "it can no longer be served",
+                    _ => "it has another address",
+                };
+                log::info!("site {}: {change}", wanted.name());
                 self.move_site(id, wanted);
             }
         }
@@ -195,7 +203,7 @@ impl Reactor {
 
     /// Those who have found the old socket are let in.
     fn replace_listener(&mut self, id: SiteId, listener: Listener) {
-        while self.accept_some(id) {}
+        while self.accept_some(Door::Socket(id)) {}
         if let Some(entry) = self.sites.get_mut(id) {
             entry.listener = Some(listener);
         }
@@ -229,23 +237,12 @@ impl Reactor {
         }
     }
 
-    /// The site is at another address: its clients and those of their queries
-    /// that have not been sent go there. What was sent is finished where it is.
-    pub(super) fn move_site(&mut self, old: SiteId, wanted: Wanted) {
-        let entry = self.sites.get_mut(old);
-        let Some(listener) = entry.and_then(|entry| entry.listener.take()) else {
-            return;
-        };
-        let Some(new) = self.add_site(wanted, listener) else {
-            return;
-        };
-        let service = |id| self.sites.get(id).map(|entry| &entry.service);
-        let change = match (service(old), service(new)) {
-            (Some(Service::Unusable(_)), _) => "it can be served now",
-            (_, Some(Service::Unusable(_))) => "it can no longer be served",
-            _ => "it has another address",
-        };
-        log::info!("site {}: {change}", self.site_name(new));
+    /// Another site takes the place of this one: its clients and those of their
+    /// queries that have not been sent go there. What was sent is finished where
+    /// it is. Returns the new one, if there is room for it.
+    pub(super) fn move_site(&mut self, old: SiteId, wanted: Wanted) -> Option<SiteId> {
+        let listener = self.sites.get_mut(old)?.listener.take()?;
+        let new = self.add_site(wanted, listener)?;
         let (mut clients, mut waiting) = (0, Vec::new());
         let mut counted = None;
         if let Some(entry) = self.sites.get_mut(old) {
@@ -287,6 +284,7 @@ impl Reactor {
         }
         self.stay_disabled(old, new);
         self.leave(old, Farewell::Moved);
+        Some(new)
     }
 }
 

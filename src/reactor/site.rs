@@ -1,7 +1,10 @@
 //! A site in the loop: its listening socket, its policy and its channels.
 
+use super::crowd::LongestIdle;
+use super::door::Deafness;
 use super::history::{Greeting, History};
 use super::leaving::Leaving;
+use super::log_limit::LogLimit;
 use super::orders::Disabled;
 use super::{News, Reactor, Who};
 use crate::config::{Address, SiteConfig};
@@ -13,7 +16,7 @@ use crate::memory::Share;
 use crate::pool::{self, ChannelNo, Input, Settings};
 use crate::timers::{self, Armed};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Clients of a site that is not served, each of which is there for one
 /// sentence, and of the daemon itself.
@@ -61,30 +64,6 @@ pub struct Pooled {
     pub(super) config: SiteConfig,
 }
 
-/// What happens often, for the log: a core that restarts loses all channels at
-/// once, and a sick one loses them again and again.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
-    told: Option<Instant>,
-    untold: u32,
-}
-
-/// So long after a line there is no other one like it.
-const LOSSES_PAUSE: Duration = Duration::from_secs(60);
-
-impl Losses {
-    /// It has happened once more. Returns how often since the last line, this time
-    /// included, if it is time for another line.
-    pub(super) fn count(&mut self, now: Instant) -> Option<u32> {
-        self.untold += 1;
-        if self.told.is_some_and(|told| now < told + LOSSES_PAUSE) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
-    }
-}
-
 /// A site in the loop.
 #[derive(Debug)]
 pub struct SiteEntry {
@@ -119,16 +98,14 @@ pub struct SiteEntry {
     pub(super) bad_address: Option<IpAddr>,
     /// Reminder of the policy's deadline.
     armed: Armed,
-    /// Whether clients are being refused, and that was said.
-    pub(super) is_full: bool,
-    /// Since when no client can connect, and whether that was said.
-    pub(super) deaf_since: Option<(Instant, bool)>,
-    /// How often that was so.
-    pub(super) deafness: Losses,
-    /// Channels that were lost and not told of one by one.
-    pub(super) losses: Losses,
-    /// Reminder of the end of a pause in accepting.
-    pub(super) pause: Armed,
+    /// Those of its clients who give way first.
+    pub(super) longest_idle: LongestIdle,
+    /// Clients that were refused because it has as many as it may have, for the log.
+    pub(super) refusals: LogLimit,
+    /// Times in which nobody is let in at its socket.
+    pub(super) deafness: Deafness,
+    /// Channels that were lost, for the log.
+    pub(super) losses: LogLimit,
 }
 
 impl SiteEntry {
@@ -232,11 +209,10 @@ impl Reactor {
             good_address: None,
             bad_address: None,
             armed: Armed::default(),
-            is_full: false,
-            deaf_since: None,
-            deafness: Losses::default(),
-            losses: Losses::default(),
-            pause: Armed::default(),
+            longest_idle: LongestIdle::default(),
+            refusals: LogLimit::default(),
+            deafness: Deafness::default(),
+            losses: LogLimit::default(),
         })?;
         self.tell(id, Input::Due);
         Some(id)

@@ -148,6 +148,7 @@ pub fn is_about(site: &str, text: &str) -> bool {
         || text.starts_with(&format!("Site {site}: "))
         || (text.starts_with("All ") && text.contains(&format!("(site {site}, waited ")))
         || text.starts_with(&format!("Too many clients of site {site}"))
+        || text.starts_with("Too many clients of all sites")
         || text.starts_with("The proxy is being stopped")
 }
 

@@ -227,29 +227,117 @@ fn each_of_very_many_clients_over_the_limit_is_told() {
     pair.await_answers();
 }
 
-#[test]
-fn each_client_over_the_limit_of_all_sites_is_told_at_every_site() {
+/// Two sites, `one` and `other`, and a daemon that takes so many clients of both.
+fn limited(total: usize) -> (FakeSite, FakeSite, Daemon) {
     let (one, other) = (FakeSite::start(), FakeSite::start());
     let text = [
-        "max_clients_total = 8\n".to_owned(),
+        format!("max_clients_total = {total}\n"),
         site("one", &one, BRISK),
         site("other", &other, BRISK),
     ]
     .concat();
     let daemon = Daemon::start(&text);
-    let ask = |client: &Client| client.ask("GET x").expect(rewritten("GET x", ""));
+    (one, other, daemon)
+}
+
+#[track_caller]
+fn expect_served(client: &Client) {
+    client.ask("GET x").expect(rewritten("GET x", ""));
+}
+
+fn await_room(daemon: &Daemon, name: &str) {
+    eventually("clients are served again", || {
+        let client = daemon.client(name);
+        let asked = client.try_send(kept_and_framed("GET x"));
+        asked.is_ok() && client.read_once(3) == b"200"
+    });
+}
+
+#[test]
+fn each_client_over_the_limit_of_all_sites_is_told_at_every_site() {
+    let (one, _other, daemon) = limited(8);
     let staying: Vec<_> = (0..8).map(|_| daemon.client("one")).collect();
-    staying.iter().for_each(ask);
+    // None of them is idle, and may have to make room.
+    for (number, client) in staying.iter().enumerate() {
+        client.send(kept_and_framed(held(&number.to_string())));
+    }
+    one.await_stalled(8);
     for name in ["one", "other"] {
         for _ in 0..20 {
             expect_too_many(&daemon.client(name));
         }
     }
-    staying.iter().for_each(ask);
+    let bare = daemon.client("other");
+    bare.send("GET x\n\n");
+    let words = "502: Too many clients of all sites: max_clients_total is 8\n";
+    assert_eq!(String::from_utf8(bare.read_to_end()).unwrap(), words);
+    one.release();
+    for (number, client) in staying.iter().enumerate() {
+        let lines = format!("Filter: name = {number}\nTest-Hold: on\n");
+        client.read_response().expect(rewritten("GET held", &lines));
+        expect_served(client);
+    }
     drop(staying);
-    eventually("clients are served again", || {
-        let client = daemon.client("other");
-        let asked = client.try_send(kept_and_framed("GET x"));
-        asked.is_ok() && client.read_once(3) == b"200"
-    });
+    await_room(&daemon, "other");
+}
+
+#[test]
+fn where_the_limit_of_all_sites_is_reached_the_longest_idle_of_all_makes_room() {
+    let (_one, _other, daemon) = limited(8);
+    let names = ["one", "other"].repeat(4);
+    let connected = |name: &&str| {
+        let client = daemon.client(name);
+        expect_served(&client);
+        client
+    };
+    let idle: Vec<Client> = names.iter().map(connected).collect();
+    // One that has asked within the last second is in the middle of a page.
+    idle[7].expect_silence(Duration::from_millis(1_100));
+    let ninth = daemon.client("other");
+    expect_served(&ninth);
+    assert!(idle[0].at_end(), "the longest idle one makes room");
+    idle[1..].iter().for_each(expect_served);
+    expect_served(&ninth);
+}
+
+#[test]
+fn a_limit_that_is_reached_again_and_again_is_told_of_once_a_while() {
+    let (one, _other, daemon) = limited(1);
+    for _ in 0..5 {
+        let client = daemon.client("one");
+        client.send(kept_and_framed(held("it")));
+        one.await_stalled(1);
+        expect_too_many(&daemon.client("one"));
+        one.release();
+        assert_eq!(client.read_response().code, 200);
+        drop(client);
+        await_room(&daemon, "one");
+    }
+    daemon.wait_log("further ones are refused");
+    let lines = daemon.log();
+    let told = lines.iter().filter(|line| line.contains("further ones"));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn who_is_kept_out_by_the_limit_of_open_files_is_told_so() {
+    let fake = FakeSite::start();
+    let keys = format!("{BRISK}'channels': 2, 'channel_timeout': 60");
+    let daemon = Daemon::builder()
+        .config(&site("muc", &fake, &keys))
+        .under("ulimit -n 40")
+        .start();
+    let line = daemon.wait_log("the limit of open files is 40");
+    let (_, rest) = line.split_once("at most ").unwrap();
+    let most: usize = rest.split(' ').next().unwrap().parse().unwrap();
+    let waiting: Vec<Client> = (0..most).map(|_| daemon.client("muc")).collect();
+    for client in &waiting {
+        client.send(kept_and_framed(held("one")));
+    }
+    fake.await_stalled(2);
+    let told = daemon.client("muc").ask("GET x");
+    let words = format!(
+        "Too many clients of all sites: the limit of open files is 40, and {most} fit into it"
+    );
+    told.expect_error(502, &words);
 }

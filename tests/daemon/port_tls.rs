@@ -262,3 +262,24 @@ fn who_begins_handshakes_without_end_keeps_only_that_port_waiting() {
     offered.daemon.wait_log("clients can connect again");
     expect_answers(&offered.client());
 }
+
+#[test]
+fn a_port_that_is_full_again_and_again_is_told_of_once_a_while() {
+    /// As many as may be under way at a port.
+    const HANDSHAKES: usize = 64;
+    let offered = Offered::start(&usual().1.both_pem());
+    offered.fake.await_ready(10);
+    let before = offered.daemon.descriptors();
+    for _ in 0..5 {
+        let crowd: Vec<TcpStream> = (0..80).map(|_| offered.raw()).collect();
+        eventually("all of them are under way", || {
+            offered.daemon.descriptors() >= before + HANDSHAKES
+        });
+        drop(crowd);
+        // Lets nobody in before there is room again.
+        expect_answers(&offered.client());
+    }
+    offered.daemon.wait_log("no client can connect");
+    assert_eq!(offered.told("no client can connect"), 1);
+    assert!(offered.told("clients can connect again") <= 1);
+}

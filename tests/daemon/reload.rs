@@ -249,12 +249,17 @@ fn global_limits_and_the_log_s_level_change() {
         &daemon,
         &format!("max_clients_total = 1\nliveproxyd_log_levels = {{'cmk.liveproxyd': 10}}\n{muc}"),
     );
+    // Were it idle, it might have to make room.
+    first.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    fake.await_stalled(1);
     let second = daemon.client("muc");
     second
         .ask("GET hosts")
-        .expect_error(502, "Too many clients");
+        .expect_error(502, "Too many clients of all sites");
     assert!(second.at_end());
-    expect_answers(&first);
+    fake.release();
+    let held = rewritten("GET hosts", "Test-Hold: on\n");
+    first.read_response().expect(held);
     // Whoever it is told to.
     let _ = daemon.client("muc").try_send("NONSENSE\n\n");
     daemon.wait_log("[DEBUG] refused a request");

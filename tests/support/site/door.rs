@@ -1,7 +1,6 @@
 //! The fake site's listener, which can be closed, opened again at the same address, and stuffed
 //! so that nothing is accepted any more. It hands streams over and knows nothing of requests.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -20,10 +19,6 @@ const BACKLOG: i32 = 256;
 
 /// How long a connect to a full backlog may stay unanswered before the backlog counts as full.
 const FULL_AFTER: Duration = Duration::from_millis(100);
-
-/// Below those that the system gives to whoever connects: one of these may be in use by a
-/// connection when the site is to listen again.
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// More connects than a backlog of zero takes.
 const STUFFING: usize = 8;
@@ -78,15 +73,9 @@ impl Address {
     }
 
     fn tcp(address: IpAddr) -> Address {
-        loop {
-            let address = SocketAddr::from((address, any_port()));
-            let holder = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-            // Not yet to be shared: another site may have the port.
-            if holder.bind(&address.into()).is_ok() {
-                holder.set_reuse_address(true).unwrap();
-                return Address::Tcp { address, holder };
-            }
-        }
+        let holder = bound(SocketAddr::from((address, 0)));
+        let address = holder.local_addr().unwrap().as_socket().unwrap();
+        Address::Tcp { address, holder }
     }
 
     fn listen(&self) -> Listener {
@@ -95,11 +84,6 @@ impl Address {
             Address::Unix { path, .. } => Listener::Unix(listening_unix(path)),
         }
     }
-}
-
-fn any_port() -> u16 {
-    let random = RandomState::new().build_hasher().finish();
-    PORTS.start + u16::try_from(random % PORTS.len() as u64).unwrap()
 }
 
 /// A TCP socket bound to an address. Several of these may share a port as long as only one listens.
@@ -195,9 +179,17 @@ impl Door {
 
     /// Refuses from now on.
     pub fn close(&mut self) {
-        if let Mode::Open(listener, thread) = std::mem::replace(&mut self.mode, Mode::Closed) {
-            listener.shutdown();
-            thread.join().unwrap();
+        match std::mem::replace(&mut self.mode, Mode::Closed) {
+            Mode::Closed => {}
+            Mode::Open(listener, thread) => {
+                listener.shutdown();
+                thread.join().unwrap();
+            }
+            // A program that is just being started has a copy of it for a moment, and the port
+            // could not be had again as long as that listens.
+            Mode::Stuffed(listener, _) => {
+                SockRef::from(&listener).shutdown(Shutdown::Both).unwrap()
+            }
         }
     }
 
