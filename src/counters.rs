@@ -158,10 +158,11 @@ impl Histogram {
     /// The time that this part of all does not exceed, estimated within its
     /// class; zero if there are none. `part` is between 0 and 1.
     pub fn quantile(&self, part: f64) -> Duration {
+        // Never nothing: so a class without times is not the one.
         let wanted = (self.count() as f64 * part).max(f64::MIN_POSITIVE);
         let (mut below, mut lower) = (0_u64, 0_u64);
         for (limit, count) in CLASSES.iter().zip(self.classes) {
-            if count > 0 && (below + count) as f64 >= wanted {
+            if (below + count) as f64 >= wanted {
                 let within = (wanted - below as f64) / count as f64;
                 let millis = lower as f64 + within * (limit - lower) as f64;
                 return Duration::from_secs_f64(millis / 1000.0);
@@ -188,6 +189,7 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Loss;
 
     #[test]
     fn the_table_stands_in_the_order_of_the_counters_and_names_each_once() {
@@ -222,6 +224,77 @@ mod tests {
             times.cumulated().last(),
             Some((Duration::from_secs(60), 100))
         );
+    }
+
+    #[test]
+    fn within_its_class_a_quantile_grows_evenly() {
+        let mut times = Histogram::default();
+        for _ in 0..4 {
+            times.add(Duration::from_millis(150));
+        }
+        for (part, millis) in [(0.25, 125), (0.5, 150), (1.0, 200)] {
+            assert_eq!(times.quantile(part), Duration::from_millis(millis));
+        }
+        assert!(
+            times.quantile(0.0) >= Duration::from_millis(100),
+            "no time was shorter"
+        );
+    }
+
+    #[test]
+    fn a_time_that_is_just_the_limit_of_a_class_belongs_to_it() {
+        for limit in CLASSES {
+            let mut times = Histogram::default();
+            times.add(Duration::from_millis(limit));
+            let first = times.cumulated().find(|(_, count)| *count == 1);
+            assert_eq!(first, Some((Duration::from_millis(limit), 1)));
+        }
+    }
+
+    #[test]
+    fn the_times_of_a_site_that_has_moved_are_added_to_those_of_the_new_one() {
+        let of = |times: &[u64]| {
+            let mut histogram = Histogram::default();
+            for millis in times {
+                histogram.add(Duration::from_millis(*millis));
+            }
+            histogram
+        };
+        let mut one = of(&[3]);
+        one.merge(&of(&[3, 70_000]));
+        assert_eq!(one, of(&[3, 3, 70_000]));
+        assert_eq!(one.sum(), Duration::from_millis(70_006));
+    }
+
+    #[test]
+    fn a_refused_query_counts_under_what_an_administrator_would_look_for() {
+        let (lasted, waited) = (Duration::from_secs(1), Duration::from_secs(5));
+        let limit = Duration::from_secs(120);
+        for (refusal, counter) in [
+            (
+                Refusal::Unreachable {
+                    cause: Loss::NoAnswer,
+                    lasted,
+                    next: None,
+                },
+                Counter::RefusedUnreachable,
+            ),
+            (
+                Refusal::Busy {
+                    channels: 3,
+                    waited,
+                },
+                Counter::RefusedBusy,
+            ),
+            (Refusal::NoChannel { waited }, Counter::RefusedBusy),
+            (Refusal::Mute { lasted }, Counter::RefusedBusy),
+            (Refusal::TimedOut { limit }, Counter::RefusedTimeout),
+            (Refusal::LostTwice, Counter::RefusedOther),
+            (Refusal::Unusable(Loss::Surplus), Counter::RefusedOther),
+            (Refusal::Disabled(String::new()), Counter::RefusedOther),
+        ] {
+            assert_eq!(Counter::of_refusal(&refusal), counter, "{refusal:?}");
+        }
     }
 
     #[test]

@@ -261,6 +261,57 @@ mod tests {
     }
 
     #[test]
+    fn a_lower_limit_takes_nothing_away_and_grants_nothing_more() {
+        let mut budget = Budget::new(10);
+        assert!(budget.take(6));
+        budget.set_limit(5);
+        assert_eq!(budget.taken(), 6);
+        assert!(!budget.take(1));
+        assert!(budget.resize(6, 6));
+        budget.set_limit(7);
+        assert!(budget.take(1) && !budget.take(1));
+    }
+
+    #[test]
+    fn a_sites_own_part_follows_the_buffer_and_the_number_of_sites() {
+        for (limit, sites, own) in [
+            (128 * MIB, 1, MIB),
+            (128 * MIB, 16, MIB),
+            (128 * MIB, 64, MIB / 4),
+            (128 * MIB, 100, 128 * MIB / 800),
+            (128 * MIB, 600, 64 * 1024),
+            (4 * MIB, 2, MIB / 4),
+        ] {
+            let (budget, _) = shared(limit, sites);
+            assert_eq!(budget.own, own, "{limit} for {sites}");
+        }
+    }
+
+    #[test]
+    fn another_limit_of_the_shared_budget_counts_when_it_is_divided_anew() {
+        let (mut budget, mut shares) = shared(128 * MIB, 1);
+        budget.set_limit(16 * MIB);
+        assert_eq!(budget.limit(), 16 * MIB);
+        budget.divide(shares.iter());
+        let mut only = of(&mut budget, &mut shares, 0);
+        assert_eq!(only.most(), 8 * MIB, "half of it, also without others");
+        assert!(only.take(5 * MIB) && only.take(MIB));
+        assert_eq!(budget.taken(), 6 * MIB);
+    }
+
+    #[test]
+    fn who_holds_more_than_the_most_of_today_may_keep_it() {
+        let (mut budget, mut shares) = shared(128 * MIB, 1);
+        assert!(of(&mut budget, &mut shares, 0).take(64 * MIB));
+        budget.set_limit(16 * MIB);
+        budget.divide(shares.iter());
+        let mut only = of(&mut budget, &mut shares, 0);
+        assert!(!only.resize(64 * MIB, 64 * MIB + 1));
+        assert!(only.resize(64 * MIB, 64 * MIB));
+        assert!(only.resize(64 * MIB, 63 * MIB));
+    }
+
+    #[test]
     fn one_site_leaves_half_to_the_others() {
         let (mut budget, mut shares) = shared(128 * MIB, 2);
         let mut one = of(&mut budget, &mut shares, 0);
@@ -321,5 +372,9 @@ mod tests {
         assert!(!tide.has_ebbed(0, start), "again so soon");
         assert!(tide.has_ebbed(0, start + EBB_PAUSE));
         assert!(!tide.has_ebbed(0, start + 2 * EBB_PAUSE));
+        let later = start + 3 * EBB_PAUSE;
+        assert!(!tide.has_ebbed(WORTH_GIVING_BACK, later));
+        assert!(!tide.has_ebbed(1, later), "too little");
+        assert!(tide.has_ebbed(0, later), "just enough");
     }
 }

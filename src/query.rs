@@ -164,3 +164,208 @@ impl Query {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Share, SharedBudget};
+    use crate::proto::request::{Kind, Style};
+    use crate::proto::response::Frame;
+    use std::time::Duration;
+
+    /// Memory for one site, a client that takes so many bytes at a time, and what it has got.
+    struct World {
+        budget: SharedBudget,
+        share: Share,
+        takes: usize,
+        seen: Vec<u8>,
+        now: Instant,
+    }
+
+    impl World {
+        fn new(memory: usize) -> Self {
+            World {
+                budget: SharedBudget::new(2 * memory),
+                share: Share::default(),
+                takes: usize::MAX,
+                seen: Vec::new(),
+                now: Instant::now(),
+            }
+        }
+
+        /// The response as far as it comes in these pieces; whether memory was there for each.
+        fn take_in(&mut self, query: &mut Query, frame: &mut Frame, pieces: &[&[u8]]) -> Vec<bool> {
+            let mut granted = Vec::new();
+            for bytes in pieces {
+                let piece = frame.take(bytes).unwrap();
+                let (seen, takes) = (&mut self.seen, self.takes);
+                let write = |bytes: &[u8]| {
+                    let taken = bytes.len().min(takes);
+                    seen.extend_from_slice(&bytes[..taken]);
+                    Ok(taken)
+                };
+                let mut memory = Account {
+                    budget: &mut self.budget,
+                    share: &mut self.share,
+                };
+                let head = frame.head();
+                granted.push(
+                    query
+                        .take_in(&piece, head, bytes, write, &mut memory, self.now)
+                        .unwrap(),
+                );
+            }
+            granted
+        }
+    }
+
+    fn query(fixed16: bool, stage: Stage) -> Query {
+        Query {
+            site: SiteId::unpack(1),
+            client: Some(ClientId::unpack(2)),
+            request: Request {
+                bytes: Vec::new(),
+                kind: Kind::Get,
+                style: Style {
+                    fixed16,
+                    keep_alive: true,
+                },
+            },
+            charged: 0,
+            unread: 0,
+            arrived: Instant::now(),
+            sent: None,
+            stage,
+            strange_answer: None,
+            is_counted: false,
+        }
+    }
+
+    fn sent(response: Option<Response>) -> Stage {
+        Stage::Sent {
+            channel: ChannelId::unpack(3),
+            deadline: Instant::now() + Duration::from_secs(60),
+            response,
+        }
+    }
+
+    fn answered(response: Response) -> Stage {
+        Stage::Answered {
+            deadline: Instant::now() + Duration::from_secs(60),
+            response,
+        }
+    }
+
+    /// Another proxy's refusals are marked where the client would take them for data.
+    #[test]
+    fn a_client_gets_the_response_as_it_asked_for_it_however_it_is_cut() {
+        for (status, body, fixed16, want) in [
+            (200, "body\n", true, "200           5\nbody\n"),
+            (200, "body\n", false, "body\n"),
+            (200, "b", true, "200           1\nb"),
+            (404, "body\n", false, "body\n"),
+            (502, "body\n", true, "502           5\nbody\n"),
+            (502, "body\n", false, "502: body\n"),
+            (495, "body\n", false, "495: body\n"),
+        ] {
+            let whole = format!("{status} {:>11}\n{body}", body.len());
+            for cut in 1..whole.len() {
+                let (one, two) = whole.as_bytes().split_at(cut);
+                let (mut world, mut query) = (World::new(1000), query(fixed16, sent(None)));
+                let granted = world.take_in(&mut query, &mut Frame::default(), &[one, two]);
+                assert_eq!(granted, [true, true]);
+                assert_eq!(world.seen, want.as_bytes(), "cut at {cut}");
+                let response = query.response_mut().unwrap();
+                assert!(response.is_delivered() && response.has_begun());
+            }
+            let (mut world, mut query) = (World::new(1000), query(fixed16, sent(None)));
+            world.take_in(&mut query, &mut Frame::default(), &[whole.as_bytes()]);
+            assert_eq!(world.seen, want.as_bytes(), "in one piece");
+            assert_eq!(query.reserved(), 0, "nothing had to be held");
+        }
+    }
+
+    #[test]
+    fn what_has_no_memory_is_held_back_until_there_is_some() {
+        let (mut world, mut query) = (World::new(100), query(false, sent(None)));
+        world.share = Share::default();
+        let mut account = Account {
+            budget: &mut world.budget,
+            share: &mut world.share,
+        };
+        assert!(account.take(100));
+        let mut frame = Frame::default();
+        assert_eq!(
+            world.take_in(&mut query, &mut frame, &[b"200           4\nbo"]),
+            [false]
+        );
+        assert!(query.is_held_back() && query.reserved() == 0);
+        let mut account = Account {
+            budget: &mut world.budget,
+            share: &mut world.share,
+        };
+        account.give_back(100);
+        let response = query.response_mut().unwrap();
+        assert!(response.reserve(&mut account, world.now));
+        assert!(!query.is_held_back());
+        assert_eq!(query.reserved(), 4);
+        assert!(!query.has_begun());
+        world.takes = 1;
+        assert_eq!(world.take_in(&mut query, &mut frame, &[b"dy"]), [true]);
+        assert!(query.has_begun());
+        assert_eq!(world.seen, b"bo"); // One byte for each of two writes.
+    }
+
+    #[test]
+    fn a_client_that_takes_all_at_once_needs_no_memory() {
+        let (mut world, mut query) = (World::new(100), query(true, sent(None)));
+        let mut account = Account {
+            budget: &mut world.budget,
+            share: &mut world.share,
+        };
+        assert!(account.take(100));
+        let whole: &[u8] = b"200           4\nbody";
+        assert_eq!(
+            world.take_in(&mut query, &mut Frame::default(), &[whole]),
+            [true]
+        );
+        assert_eq!(world.seen, whole);
+    }
+
+    #[test]
+    fn a_response_that_nobody_wants_any_more_is_dropped_and_its_memory_given_back() {
+        let (mut world, mut query) = (World::new(100), query(false, sent(None)));
+        let mut frame = Frame::default();
+        world.take_in(&mut query, &mut frame, &[b"200           4\nbo"]);
+        assert_eq!(query.reserved(), 4);
+        assert_eq!(query.abandon(), 4);
+        assert_eq!((query.client, query.reserved()), (None, 0));
+        assert_eq!(world.take_in(&mut query, &mut frame, &[b"dy"]), [true]);
+        assert!(world.seen.is_empty() && query.response_mut().is_none());
+    }
+
+    #[test]
+    fn a_query_holds_and_has_begun_nothing_before_there_is_a_response() {
+        for stage in [Stage::Waiting, Stage::Held("why".into()), sent(None)] {
+            let mut query = query(false, stage);
+            assert!(!query.has_begun() && !query.is_held_back());
+            assert_eq!(query.reserved(), 0);
+            assert!(query.response_mut().is_none());
+        }
+    }
+
+    #[test]
+    fn an_answered_query_has_a_response_and_holds_no_channel_back() {
+        let mut query = query(
+            false,
+            answered(Response::own(b"502: no\n".to_vec(), Instant::now())),
+        );
+        assert!(!query.has_begun() && !query.is_held_back());
+        let response = query.response_mut().unwrap();
+        response
+            .flush(|bytes| Ok(bytes.len()), Instant::now())
+            .unwrap();
+        assert!(query.has_begun());
+        assert_eq!(query.reserved(), 0);
+    }
+}

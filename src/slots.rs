@@ -178,6 +178,33 @@ mod tests {
     }
 
     #[test]
+    fn two_ids_are_the_same_only_if_place_and_generation_are() {
+        let id = |index: u64, generation: u64| Id::<()>::unpack(generation << 24 | index);
+        assert_eq!(id(1, 2), id(1, 2));
+        for other in [id(2, 2), id(1, 3), id(2, 1)] {
+            assert_ne!(id(1, 2), other);
+        }
+        assert_eq!(format!("{:?}", id(1, 2)), "1.2");
+    }
+
+    #[test]
+    fn all_that_live_are_found_with_their_ids() {
+        let mut slots: Slots<(), u32> = Slots::default();
+        assert!(slots.is_empty());
+        let ids: Vec<_> = (0..3).map(|value| slots.insert(value).unwrap()).collect();
+        assert_eq!(slots.remove(ids[1]), Some(1));
+        for (id, value) in slots.iter_mut() {
+            assert!(ids.contains(&id));
+            *value += 10;
+        }
+        *slots.get_mut(ids[2]).unwrap() += 10;
+        assert_eq!(slots.get_mut(ids[1]), None);
+        let all: Vec<_> = slots.iter().collect();
+        assert_eq!(all, [(ids[0], &10), (ids[2], &22)]);
+        assert_eq!((slots.len(), slots.is_empty()), (2, false));
+    }
+
+    #[test]
     fn an_id_survives_packing() {
         let mut slots: Slots<(), i32> = Slots {
             generation: u32::MAX - 1,

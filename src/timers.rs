@@ -76,6 +76,7 @@ mod tests {
         timers.arm('a', &mut armed, Some(later(3)));
         assert_eq!(timers.next(), Some(later(3)));
         assert_eq!(timers.pop(later(2)), None);
+        assert_eq!(timers.heap.len(), 2);
         let (at, owner) = timers.pop(later(4)).unwrap();
         assert_eq!(owner, 'a');
         assert!(fired(&mut armed, at));
@@ -83,5 +84,7 @@ mod tests {
         assert!(!fired(&mut armed, at), "the replaced reminder is stale");
         timers.arm('a', &mut armed, None);
         assert!(timers.heap.is_empty());
+        timers.arm('a', &mut armed, Some(later(9)));
+        assert!(timers.pop(later(9)).is_some(), "due in that very moment");
     }
 }

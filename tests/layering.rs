@@ -28,6 +28,9 @@ fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
     };
     for entry in entries {
         let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        }
         if path.is_dir() {
             collect(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -319,6 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_file_of_certificates_those_of_the_system_are_trusted() {
+        let text = "('tcp', {'address': ('muc', 1), \
+                    'tls': ('encrypted', {'ca_file_path': None})})";
+        let Address::Tcp { tls, .. } = read(text).unwrap() else {
+            panic!("not tcp");
+        };
+        let ca_file = None;
+        let verify = true;
+        assert_eq!(tls, Some(Tls { verify, ca_file }));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_is_told_with_its_length() {
+        let path = format!("/{}", "x".repeat(200));
+        let message = read(&format!("('unix', {{'path': '{path}'}})")).unwrap_err();
+        let want = format!("a path of 201 bytes; at most {MAX_SOCKET_PATH} are possible");
+        assert!(message.contains(&want), "{message}");
+    }
+
+    #[test]
     fn old_forms() {
         assert_eq!(shown("('10.1.1.2', 6557)"), "tcp:10.1.1.2:6557");
         assert_eq!(shown("('tcp', 6557)"), "tcp:tcp:6557");

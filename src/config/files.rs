@@ -306,6 +306,32 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_is_none_is_a_problem() {
+        let folder = folder(&["liveproxyd.d"]);
+        let found = find(folder.path());
+        assert_eq!(found.sources.len(), 0);
+        let texts: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        assert!(
+            texts[0].contains("liveproxyd.d: Not a directory"),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn of_more_files_than_there_may_be_the_rest_is_left_out_and_told_once() {
+        for (files, problems) in [(MAX_ENTRIES, 0), (MAX_ENTRIES + 3, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            for number in 0..files {
+                fs::File::create(folder.path().join(format!("{number}.mk"))).unwrap();
+            }
+            let found = find_in_folder(folder.path());
+            assert_eq!(found.sources.len(), MAX_ENTRIES);
+            assert_eq!(found.problems.len(), problems, "{:?}", found.problems);
+        }
+    }
+
+    #[test]
     fn what_is_no_regular_file_is_not_opened() {
         let folder = folder(&["liveproxyd.d/a.mk"]);
         let socket = folder.path().join("liveproxyd.mk");

@@ -408,6 +408,7 @@ mod tests {
         assert!(fault("a\u{a0}= 1").1.contains("U+00A0"));
         assert!(fault("\0").1.contains("U+0000"));
         assert!(fault("sität = 1").1.contains("ASCII"));
+        assert_eq!(fault("a = sität").0, 7, "the character itself");
     }
 
     #[test]

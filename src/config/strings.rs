@@ -240,6 +240,7 @@ mod tests {
         assert_eq!(text("\"\"\"\"a\"\"\""), "\"a");
         assert_eq!(bytes("b'a\\xff\\n'"), b"a\xff\n");
         assert_eq!(bytes("Rb'\\x41'"), b"\\x41");
+        assert_eq!(bytes("b'\\u0041\\U00000041'"), b"\\u0041\\U00000041");
     }
 
     #[test]

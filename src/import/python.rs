@@ -104,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn text_is_written_as_a_person_would_read_it() {
+        let text = r"'München \x7f \xa0 \u2028 \U0001f600 it\'s'";
+        assert_eq!(shown(&read(text)), text);
+    }
+
+    #[test]
     fn what_is_written_is_read_back_to_the_same_value() {
         for text in [
             "None",

@@ -133,6 +133,51 @@ mod tests {
     }
 
     #[test]
+    fn a_site_that_was_away_is_not_judged_by_what_it_was_before() {
+        let mut health = Health::new(1);
+        for millis in [30, 10, 50, 20] {
+            health.observe(millis * MS);
+        }
+        assert_eq!((health.typical(), health.last()), (30 * MS, 20 * MS));
+        health.forget();
+        assert_eq!(
+            (health.typical(), health.last()),
+            (Duration::ZERO, Duration::ZERO)
+        );
+        health.observe(7 * MS);
+        assert_eq!((health.typical(), health.last()), (7 * MS, 7 * MS));
+    }
+
+    #[test]
+    fn each_pause_is_half_as_long_again_less_up_to_a_fifth_at_random() {
+        let base = Duration::from_secs(4);
+        let mut shares = Vec::new();
+        for seed in 1..=200 {
+            let mut health = Health::new(seed);
+            let mut full = base;
+            for failures in 0..40 {
+                let pause = health.pause(base);
+                if failures == 0 {
+                    assert_eq!(pause, base);
+                } else {
+                    assert!(
+                        pause <= full && pause > full * 4 / 5,
+                        "{pause:?} of {full:?}"
+                    );
+                    shares.push(pause.as_secs_f64() / full.as_secs_f64());
+                }
+                full = (full * 3 / 2).min(LONGEST_PAUSE);
+            }
+        }
+        let below = |limit| shares.iter().filter(|share| **share < limit).count();
+        // Spread over the whole fifth, and evenly.
+        for (limit, part) in [(0.85, 0.25), (0.9, 0.5), (0.95, 0.75)] {
+            let found = below(limit) as f64 / shares.len() as f64;
+            assert!((found - part).abs() < 0.06, "{found} below {limit}");
+        }
+    }
+
+    #[test]
     fn pauses_grow_to_a_minute_and_start_over_after_recovery() {
         let mut health = Health::new(7);
         let base = Duration::from_secs(4);

@@ -323,3 +323,109 @@ pub struct Change {
     /// Why, where a channel's end is the reason.
     pub cause: Option<Loss>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn icinga_2_is_known_by_its_version_however_that_is_written() {
+        for (body, core) in [
+            (&b"1795198323;r2.13.6-1-icinga2;2.13.6\n"[..], Core::Icinga2),
+            (b"1795198323;R2.13.6-1-Icinga2;2.13.6\n", Core::Icinga2),
+            (b"icinga2", Core::Icinga2),
+            (b"1795198323;1.14.2-icinga;1.14\n", Core::Other),
+            (b"1795198323;Check_MK 2.4.0;2.4.0\n", Core::Other),
+            (b"", Core::Other),
+        ] {
+            assert_eq!(Core::of_heartbeat(body), core);
+        }
+    }
+
+    #[test]
+    fn every_loss_is_told_in_words_of_its_own() {
+        let why = || String::from("why");
+        let all = [
+            (Loss::NotFound(why()), "why"),
+            (Loss::NotConnected(why()), "why"),
+            (Loss::Broken(why()), "why"),
+            (Loss::Untrusted(why()), "certificate not trusted: why"),
+            (
+                Loss::NotTls("200".into()),
+                "it answers a TLS handshake with \"200\"; if it speaks Livestatus there without \
+                 TLS, 'tls' must be ('plain_text', {})",
+            ),
+            (
+                Loss::HandshakeCut,
+                "it closes the connection during the TLS handshake; does it speak TLS on this \
+                 port?",
+            ),
+            (
+                Loss::HandshakeUnanswered,
+                "it accepts connections and does not answer a TLS handshake; does it speak TLS \
+                 on this port?",
+            ),
+            (Loss::HandshakeFailed(why()), "TLS: why"),
+            (
+                Loss::SpeaksTls,
+                "it speaks TLS on this port: 'tls' must be ('encrypted', {'verify': True})",
+            ),
+            (Loss::NoAnswer, "no answer within 10 s"),
+            (Loss::Closed, "closed by the site"),
+            (
+                Loss::ClosedUnheard,
+                "closed by the site without an answer; if it expects TLS on this port, 'tls' \
+                 must be ('encrypted', {'verify': True})",
+            ),
+            (Loss::Spoke, "the site sent bytes that nobody had asked for"),
+            (
+                Loss::NotAHeader("SSH-2.0".into()),
+                "not a Livestatus response: \"SSH-2.0\"",
+            ),
+            (Loss::Surplus, "the site sent more than it had announced"),
+            (
+                Loss::OutOfStep(400),
+                "not certain to be in step after status 400",
+            ),
+            (
+                Loss::Missed(Duration::from_millis(2_040)),
+                "heartbeat unanswered for 2.0 s",
+            ),
+            (
+                Loss::Unwell(500, String::new()),
+                "heartbeat answered with status 500",
+            ),
+            (
+                Loss::Unwell(500, why()),
+                "heartbeat answered with status 500: why",
+            ),
+            (
+                Loss::TimedOut(Duration::from_millis(500)),
+                "no response within 0.5 s",
+            ),
+            (
+                Loss::Abandoned,
+                "its client has gone, most of the response was to come",
+            ),
+            (Loss::NotNeeded, "not needed at present"),
+            (Loss::SiteDead, "the site is dead"),
+            (Loss::NoRoom, "the proxy has no place left for it"),
+        ];
+        for (loss, text) in all {
+            assert_eq!(loss.to_string(), text);
+        }
+    }
+
+    /// State file, control socket and metrics are read by programs.
+    #[test]
+    fn the_names_of_the_states_are_those_that_programs_know() {
+        for (state, name) in [
+            (State::Starting, "starting"),
+            (State::Ready, "ready"),
+            (State::Busy, "busy"),
+            (State::Dead, "dead"),
+        ] {
+            assert_eq!((state.name(), state.to_string().as_str()), (name, name));
+        }
+    }
+}

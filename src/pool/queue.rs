@@ -280,20 +280,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::slots::Id;
-
-    #[test]
-    fn a_changed_patience_counts_from_when_a_wait_joined_the_others() {
-        let second = Duration::from_secs(1);
-        let (start, query) = (Instant::now(), Id::unpack(1));
-        let mut queue = Queue::new(5 * second);
-        queue.push(query, Errand::Wait(None), start);
-        assert_eq!(queue.pop_impatient(start + 5 * second), None, "it joins");
-        queue.set_patience(4 * second);
-        assert_eq!(queue.pop_impatient(start + 8 * second), None);
-        let refused = queue.pop_impatient(start + 9 * second).unwrap();
-        assert_eq!((refused.query, refused.since), (query, start));
-    }
-}
+mod tests;

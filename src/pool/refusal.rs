@@ -143,38 +143,64 @@ mod tests {
 
     #[test]
     fn the_texts_tell_the_cases_apart() {
-        let refused = Refusal::Unreachable {
+        let (ms, secs) = (Duration::from_millis, Duration::from_secs);
+        let unreachable = |next| Refusal::Unreachable {
             cause: Loss::NotConnected("Connection refused".into()),
-            lasted: Duration::from_millis(12_300),
-            next: Some(Duration::from_millis(2_100)),
+            lasted: ms(12_300),
+            next,
         };
         for (refusal, want) in [
             (
-                refused,
+                unreachable(Some(ms(2_100))),
                 "Site muc is not reachable: Connection refused (for 12 s, next attempt in 3 s)",
+            ),
+            (
+                unreachable(Some(secs(2))),
+                "Site muc is not reachable: Connection refused (for 12 s, next attempt in 2 s)",
+            ),
+            (
+                unreachable(Some(ms(0))),
+                "Site muc is not reachable: Connection refused (for 12 s, next attempt in 0 s)",
+            ),
+            (
+                unreachable(None),
+                "Site muc is not reachable: Connection refused (for 12 s, next attempt under way)",
+            ),
+            (
+                Refusal::NoChannel { waited: ms(5_004) },
+                "Site muc is not reachable: no channel is open yet (waited 5.0 s)",
             ),
             (
                 Refusal::Busy {
                     channels: 10,
-                    waited: Duration::from_millis(5_004),
+                    waited: ms(5_004),
                 },
                 "All 10 channels busy, timeout waiting for free channel. (site muc, waited 5.0 s)",
             ),
             (
-                Refusal::TimedOut {
-                    limit: Duration::from_secs(120),
-                },
+                Refusal::Mute { lasted: ms(7_900) },
+                "Site muc does not answer a heartbeat (for 7 s)",
+            ),
+            (
+                Refusal::TimedOut { limit: secs(120) },
                 "Site muc did not answer within 120 s",
             ),
             (
-                Refusal::TimedOut {
-                    limit: Duration::from_millis(500),
-                },
+                Refusal::TimedOut { limit: ms(500) },
                 "Site muc did not answer within 0.5 s",
             ),
+            (Refusal::Disabled(String::new()), "Site muc is disabled"),
             (
-                Refusal::LostTwice,
-                "Site muc closed the connection twice on this query",
+                Refusal::Disabled("works at the line".into()),
+                "Site muc is disabled: works at the line",
+            ),
+            (
+                Refusal::Ended("it was taken out of the configuration"),
+                "Site muc is no longer served: it was taken out of the configuration",
+            ),
+            (
+                Refusal::MayHaveBeenDelivered(Loss::Closed),
+                "Site muc: channel lost before the command was confirmed: closed by the site",
             ),
         ] {
             assert_eq!(refusal.text("muc"), want);
@@ -182,7 +208,7 @@ mod tests {
         }
         let untrusted = Refusal::Unreachable {
             cause: Loss::Untrusted("unable to get local issuer certificate".into()),
-            lasted: Duration::from_secs(1),
+            lasted: secs(1),
             next: None,
         };
         assert_eq!(
@@ -190,5 +216,29 @@ mod tests {
             "Site muc: certificate not trusted: unable to get local issuer certificate"
         );
         assert_eq!(untrusted.status(), 495);
+    }
+
+    #[test]
+    fn what_a_lost_query_is_told_follows_from_how_it_was_lost() {
+        for (loss, want) in [
+            (
+                Loss::Closed,
+                "Site muc closed the connection twice on this query",
+            ),
+            (
+                Loss::Broken("Connection reset by peer".into()),
+                "Site muc closed the connection twice on this query",
+            ),
+            (
+                Loss::NotAHeader("Invalid".into()),
+                "Site muc answered something that is not Livestatus: \"Invalid\"",
+            ),
+            (
+                Loss::Surplus,
+                "Site muc: response not usable: the site sent more than it had announced",
+            ),
+        ] {
+            assert_eq!(Refusal::lost(&loss).text("muc"), want);
+        }
     }
 }

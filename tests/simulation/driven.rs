@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use liveproxyd::config::{Heartbeat, HeartbeatTimeout};
-use liveproxyd::pool::{Action, ChannelNo, Core, Input, Loss, Owed, Settings, Site};
+use liveproxyd::ids::QueryId;
+use liveproxyd::pool::{Action, ChannelNo, Core, Input, Loss, Owed, Refusal, Settings, Site};
+use liveproxyd::proto::request::Kind;
 
 /// The defaults of the configuration, but for two channels instead of ten.
 pub fn settings() -> Settings {
@@ -37,6 +39,38 @@ impl Driven {
             site: Site::new(settings, now, 1),
             now,
         }
+    }
+
+    /// One whose channels are all proved.
+    pub fn up(channels: u8) -> Driven {
+        let mut driven = Driven::new(channels);
+        for _ in 0..channels {
+            let channel = driven.await_open();
+            driven.prove(channel);
+        }
+        driven
+    }
+
+    /// A query or command of this number arrives.
+    pub fn ask(&mut self, query: u64, kind: Kind) -> Vec<Action> {
+        self.tell(Input::Arrived(QueryId::unpack(query), kind))
+    }
+
+    /// The channel's query has its response.
+    pub fn answered(&mut self, channel: u8) -> Vec<Action> {
+        self.site.heard(self.now);
+        self.tell(Input::Answered(ChannelNo(channel)))
+    }
+
+    /// Lets time pass and the site look after what is due, every 10 ms.
+    pub fn run(&mut self, time: Duration) -> Vec<Action> {
+        let end = self.now + time;
+        let mut actions = Vec::new();
+        while self.now < end {
+            self.pass(Duration::from_millis(10));
+            actions.extend(self.tell(Input::Due));
+        }
+        actions
     }
 
     pub fn tell(&mut self, input: Input) -> Vec<Action> {
@@ -94,4 +128,40 @@ pub fn opened(actions: &[Action]) -> Option<u8> {
         Action::Open(channel) => Some(channel.0),
         _ => None,
     })
+}
+
+/// Which query was given to which channel.
+pub fn assigned(actions: &[Action]) -> Vec<(u64, u8)> {
+    let given = actions.iter().filter_map(|action| match action {
+        Action::Assign { query, channel, .. } => Some((query.pack(), channel.0)),
+        _ => None,
+    });
+    given.collect()
+}
+
+/// Who was refused, and why.
+pub fn refused(actions: &[Action]) -> Vec<(u64, Refusal)> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Refuse(query, refusal) => Some((query.pack(), refusal.clone())),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// On which channels a heartbeat goes out.
+pub fn beats(actions: &[Action]) -> Vec<u8> {
+    let sent = actions.iter().filter_map(|action| match action {
+        Action::Beat(channel) => Some(channel.0),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Which channels are closed, and why.
+pub fn closed(actions: &[Action]) -> Vec<(u8, Loss)> {
+    let ended = actions.iter().filter_map(|action| match action {
+        Action::Close(channel, loss) => Some((channel.0, loss.clone())),
+        _ => None,
+    });
+    ended.collect()
 }

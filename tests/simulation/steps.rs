@@ -269,6 +269,7 @@ fn closing_the_only_channel_ourselves_does_not_make_the_site_dead() {
 fn a_site_that_lacked_threads_is_tried_again_after_a_while() {
     // Where less than a third is left, others may only have been faster.
     limited_site_is_tried_again(5, 4, 600);
+    limited_site_is_tried_again(6, 4, 600);
     limited_site_is_tried_again(10, 4, 60);
 }
 

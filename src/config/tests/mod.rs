@@ -5,6 +5,7 @@
 mod field;
 mod sites;
 mod statements;
+mod values;
 
 use super::{Config, Problem, Source, Surroundings, read};
 

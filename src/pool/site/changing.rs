@@ -15,7 +15,7 @@ impl Site {
             // The last number is the probe's, and becomes an ordinary channel's.
             self.give_up(self.probe(), Loss::NotNeeded, out);
             self.channels.resize(places, Channel::Closed);
-            self.unused.resize(places - 1, None);
+            self.unused.resize(places, None);
         }
         // With fewer channels the places stay: those at work on them finish.
         if settings.channels != self.settings.channels {

@@ -47,11 +47,6 @@ impl Site {
                 self.open_soon(now);
             }
         }
-        let is_coming = self.channels.iter().any(Channel::is_coming);
-        if self.is_well() && self.open_channels() == 0 && !is_coming {
-            // However often it has failed before it was well.
-            self.next_open = self.next_open.min(now + self.settings.connect_retry);
-        }
     }
 
     /// The connection beside the channels has ended without an answer.

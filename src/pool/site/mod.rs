@@ -153,7 +153,7 @@ impl Site {
             next_sacrifice: now,
             last_open: None,
             tried: false,
-            unused: vec![None; usize::from(settings.channels)],
+            unused: vec![None; usize::from(settings.channels) + 1],
             doubt: None,
             unsettled: false,
             fickle: false,

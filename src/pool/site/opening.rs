@@ -200,9 +200,7 @@ impl Site {
             return None;
         }
         let could_tell = |c: &Channel| !matches!(c, Channel::Closed | Channel::Serving(_));
-        let serving = self.serving();
-        let all_serve = serving > 0 && serving >= self.wanted();
-        if !all_serve
+        if self.serving() < self.wanted()
             || self.channels.iter().any(could_tell)
             || self.retiring
             || !self.is_well()
