@@ -347,7 +347,7 @@ fn a_wrong_order_is_told_where_its_giver_listens() {
         client.ask("GET sites").expect_error(502, words);
         client.ask("GET sites\nColumns: name").expect("muc\n");
     }
-    assert_eq!(console.text("muc", "state"), "ready");
+    console.await_state("muc", "ready");
 }
 
 #[test]
