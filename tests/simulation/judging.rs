@@ -128,6 +128,29 @@ fn a_connection_beside_the_channels_that_is_refused_is_the_sites_death_unless_we
     }
 }
 
+/// It was declared dead with its answers on their way, because its backlog was full.
+#[test]
+fn a_site_that_speaks_on_its_channels_lives_whatever_becomes_of_one_more() {
+    for (is_connected, is_heard, state) in [
+        (false, false, State::Dead),
+        (false, true, State::Ready),
+        (true, false, State::Busy),
+        (true, true, State::Ready),
+    ] {
+        let (mut driven, probe) = with_probe(2);
+        if is_connected {
+            driven.tell(Input::Connected(ChannelNo(probe)));
+        }
+        driven.pass(MS);
+        if is_heard {
+            driven.site.heard(driven.now);
+        }
+        let actions = driven.due();
+        assert!(closed(&actions).iter().any(|(no, _)| *no == probe));
+        assert_eq!(driven.site.state(), state, "{is_connected} {is_heard}");
+    }
+}
+
 #[test]
 fn a_site_that_answers_nothing_at_all_refuses_new_queries_until_it_is_heard_again() {
     let (mut driven, probe) = with_probe(1);

@@ -73,12 +73,17 @@ impl Site {
             Channel::Beating { since, until, .. } if channel == self.probe() => {
                 let loss = Loss::Missed(until.saturating_duration_since(since));
                 out.push(Action::Close(channel, loss.clone()));
-                self.fall_mute(loss, now, out);
+                // One that speaks on the others takes no more of them.
+                if self.heard < since {
+                    self.fall_mute(loss, now, out);
+                }
             }
-            Channel::Opening { .. } if channel == self.probe() => {
+            Channel::Opening { until } if channel == self.probe() => {
                 out.push(Action::Close(channel, Loss::NoAnswer));
-                self.pause(now);
-                self.die(Loss::NoAnswer, now, out);
+                if self.heard + CONNECT_TIMEOUT < until {
+                    self.pause(now);
+                    self.die(Loss::NoAnswer, now, out);
+                }
             }
             Channel::Beating {
                 since, first: true, ..
