@@ -79,7 +79,7 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 /// The path without `.` and `..`, by its letters alone.
-fn without_dots(path: &Path) -> PathBuf {
+pub fn without_dots(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
         match component {

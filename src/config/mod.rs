@@ -39,7 +39,7 @@ mod types;
 mod value;
 mod variables;
 
-pub use conflicts::is_site_name;
+pub use conflicts::{is_site_name, without_dots};
 pub use options::from_site_options;
 pub use problem::Problem;
 pub use reader::read_variables;

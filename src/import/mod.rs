@@ -23,8 +23,8 @@ pub use plan::{Left, Origin, Plan, Proxied, Reason, plan};
 pub use report::report;
 pub use text::file_text;
 
-use crate::config::Surroundings;
-use std::path::{Component, Path, PathBuf};
+use crate::config::{Surroundings, without_dots};
+use std::path::{Path, PathBuf};
 
 /// What importing has to know of the places.
 #[derive(Debug, Clone)]
@@ -46,21 +46,6 @@ impl Here {
         let rest = dirs.find_map(|dir| path.strip_prefix(without_dots(dir)).ok())?;
         Some(rest.to_string_lossy().into_owned())
     }
-}
-
-/// The path without `.` and `..`, by its letters alone.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -161,13 +161,9 @@ fn a_site_to_which_there_is_no_way_is_dead_until_there_is_one() {
 
 #[test]
 fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
-    let Some(network) = Namespace::or_say("left out") else {
+    let Some(network) = Namespace::with_other_files_or_say("left out") else {
         return;
     };
-    if !network.can("unshare --mount mount --bind /etc/hosts /etc/hosts") {
-        println!("this machine allows no mounts: left out");
-        return;
-    }
     // Nobody is asked for such a name: a label has 63 bytes at most.
     let name = format!("{}.invalid", "n".repeat(64));
     let cause = format!("name {name} not found: Name or service not known");
@@ -177,11 +173,8 @@ fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
         .config(&site("muc", Spec::named(&name, fake.tcp().port()), &keys))
         .file("hosts", "127.0.0.1 localhost\n");
     let hosts = builder.root().file("hosts");
-    let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
-    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     let daemon = builder
-        .wrapped(network.wrapper())
-        .wrapped(words.map(str::to_owned))
+        .wrapped(network.wrapper_with_file(&hosts, "/etc/hosts"))
         .start();
     let pair = Pair { daemon, site: fake };
     let client = pair.client();
@@ -258,13 +251,9 @@ fn a_site_that_is_refused_from_the_start_is_told_once() {
 
 #[test]
 fn a_name_server_that_never_answers_holds_up_no_other_site() {
-    let Some(network) = Namespace::or_say("left out") else {
+    let Some(network) = Namespace::with_other_files_or_say("left out") else {
         return;
     };
-    if !network.can("unshare --mount mount --bind /etc/resolv.conf /etc/resolv.conf") {
-        println!("this machine allows no mounts: left out");
-        return;
-    }
     let server = network.inside(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).unwrap());
     server.set_nonblocking(true).unwrap();
     let fake = network.inside(FakeSite::start);
@@ -275,14 +264,8 @@ fn a_name_server_that_never_answers_holds_up_no_other_site() {
         .config(&config)
         .file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30\n");
     let file = builder.root().file("resolv.conf");
-    let script = format!(
-        "mount --bind {} /etc/resolv.conf && exec \"$@\"",
-        file.display()
-    );
-    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     let daemon = builder
-        .wrapped(network.wrapper())
-        .wrapped(words.map(str::to_owned))
+        .wrapped(network.wrapper_with_file(&file, "/etc/resolv.conf"))
         .start();
     let mut byte = [0];
     eventually("it is asked", || server.recv_from(&mut byte).is_ok());

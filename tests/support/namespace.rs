@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Says on standard output which way a test goes.
@@ -54,6 +54,22 @@ impl Namespace {
     pub fn wrapper(&self) -> Vec<String> {
         let net = format!("--net={}", self.path().display());
         vec!["nsenter".to_owned(), net]
+    }
+
+    /// Like [`Namespace::or_say`], where a program can be shown other files than there are.
+    pub fn with_other_files_or_say(instead: &str) -> Option<Namespace> {
+        let network = Namespace::new();
+        let may =
+            |network: &Namespace| network.can("unshare --mount mount --bind /etc/hosts /etc/hosts");
+        say(network.filter(may), instead)
+    }
+
+    /// The words that put a program into it, for which `file` stands at `place`.
+    pub fn wrapper_with_file(&self, file: &Path, place: &str) -> Vec<String> {
+        let script = format!("mount --bind {} {place} && exec \"$@\"", file.display());
+        let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+        let words = words.map(str::to_owned);
+        self.wrapper().into_iter().chain(words).collect()
     }
 
     /// Whether these commands of the shell succeed in it.
