@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pair::{Pair, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::site::Identity;
-use crate::support::{Daemon, Event, FakeSite, Fault, Namespace, Place, Spec, eventually, site};
+use crate::support::{Daemon, Event, FakeSite, Fault, Namespace, Place, eventually, site};
 
 /// A site that says of itself what Icinga 2 says.
 fn icinga2() -> FakeSite {
@@ -77,7 +77,7 @@ fn of_two_addresses_the_one_that_answers_queries_is_kept() {
     };
     let keys = "'heartbeat': (1, 0.3)";
     let builder = Daemon::builder()
-        .config(&site("muc", Spec::named("twofold", port), keys))
+        .config(&site("muc", fake.spec_named("twofold"), keys))
         .file("hosts", "127.0.0.1 twofold\n127.0.0.2 twofold\n");
     let hosts = builder.root().file("hosts");
     let daemon = builder
