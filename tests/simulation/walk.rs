@@ -54,6 +54,12 @@ fn replay(bytes: &[u8]) {
     world.retire();
 }
 
+/// A reload made the probe due in the moment in which a channel had been tried: two at once.
+#[test]
+fn a_reload_in_the_moment_of_an_attempt_makes_no_burst() {
+    walk(63_878, false);
+}
+
 #[test]
 fn the_pool_keeps_its_promises_through_random_events() {
     if let Some(path) = std::env::var_os("LIVEPROXYD_WALK") {

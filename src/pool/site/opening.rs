@@ -210,7 +210,9 @@ impl Site {
             return None;
         }
         let silent = self.heard + self.settings.heartbeat.interval + self.heartbeat_timeout();
-        Some(silent.max(self.probe_after))
+        // A reload may make it due in the moment in which a channel was tried.
+        let spaced = self.last_open.map(|last| last + OPEN_SPACING);
+        Some(silent.max(self.probe_after)).max(spaced)
     }
 
     pub(super) fn probe_if_due(&mut self, now: Instant, out: &mut Vec<Action>) {
