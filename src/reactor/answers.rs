@@ -191,19 +191,20 @@ impl Reactor {
                 self.run_policy();
             }
             Stage::Sent { channel, .. } => {
-                let may_be_dropped = Reactor::may_be_dropped(query.request.kind);
+                let is_wait = matches!(query.request.kind, Kind::Wait(_));
                 let site = query.site;
                 let freed = query.abandon();
                 self.release(site, freed);
-                if may_be_dropped {
+                if is_wait {
+                    // It would hold the channel for as long as it waits.
+                    self.lose(channel, Loss::Abandoned);
+                    self.run_policy();
+                } else {
                     // The rest of its response is dropped, or the channel closed.
                     if let Some(no) = self.channels.get(channel).map(|channel| channel.no) {
                         self.tell(site, Input::Abandoned(no));
                     }
                     self.channel_is_ready(channel);
-                } else {
-                    self.lose(channel, Loss::Abandoned);
-                    self.run_policy();
                 }
             }
             Stage::Answered { .. } => self.end_query(query_id),

@@ -9,7 +9,7 @@ use crate::counters::Counter;
 use crate::ids::{ChannelId, ClientId, QueryId};
 use crate::memory::Account;
 use crate::pool::{self, Core, Input, Loss};
-use crate::proto::request::{HEARTBEAT, Kind};
+use crate::proto::request::HEARTBEAT;
 pub(super) use crate::proto::response::shown;
 use crate::proto::response::{BAD_GATEWAY, Defect, Header, Short, UNTRUSTED};
 use crate::query::Stage;
@@ -65,8 +65,9 @@ impl Reactor {
             && stream.is_plain_tcp()
             && self.sites.get(channel.site).is_some_and(never_answered);
         let query = exchange.purpose.query();
-        let response = query.and_then(|id| self.queries.get_mut(id)?.response_mut());
-        let (arrival, is_in_place) = match read_in_place(stream, exchange, response) {
+        let queries = &mut self.queries;
+        let in_place = read_in_place(stream, exchange, || queries.get_mut(query?)?.response_mut());
+        let (arrival, is_in_place) = match in_place {
             Some(arrival) => (arrival, true),
             None => {
                 let place = self.scratch.get_mut(..room).unwrap_or_default();
@@ -320,18 +321,8 @@ impl Reactor {
         };
         client
     }
-
-    /// Whether the query may be read for by a channel that its client has left.
-    pub(super) fn may_be_dropped(kind: Kind) -> bool {
-        match kind {
-            Kind::Get | Kind::Command => true,
-            // It would hold the channel for as long as it waits.
-            Kind::Wait(_) => false,
-        }
-    }
 }
 
-/// What the end of the input means in the middle of an exchange.
 /// The channel leads to a core, and so does its address.
 fn prove(channel: &mut Channel, entry: &mut SiteEntry) {
     channel.is_proved = true;
@@ -350,10 +341,10 @@ fn heard(entry: &mut SiteEntry, count: usize, now: Instant) {
 }
 
 /// Reads the middle of a long response that is held to where it is held.
-fn read_in_place(
+fn read_in_place<'a>(
     stream: &mut Stream,
     exchange: &mut Exchange,
-    response: Option<&mut Response>,
+    response: impl FnOnce() -> Option<&'a mut Response>,
 ) -> Option<io::Result<Arrival>> {
     let Incoming::Passing(frame) = &mut exchange.incoming else {
         return None;
@@ -361,13 +352,15 @@ fn read_in_place(
     if frame.left()? <= IN_PLACE as u64 {
         return None;
     }
-    let arrival = response?.read_in_place(IN_PLACE, |bytes, most| stream.read_onto(bytes, most))?;
+    let arrival =
+        response()?.read_in_place(IN_PLACE, |bytes, most| stream.read_onto(bytes, most))?;
     if let Ok(Arrival::Bytes(count)) = arrival {
         frame.skip(count);
     }
     Some(arrival)
 }
 
+/// What the end of the input means in the middle of an exchange.
 fn ended(exchange: &Exchange) -> Loss {
     let (may_be_header, bytes) = match &exchange.incoming {
         Incoming::Passing(frame) => (frame.may_be_header(), frame.head()),

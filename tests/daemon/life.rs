@@ -5,11 +5,14 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::pair::{BRISK, Pair, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::{Origin, Run};
-use crate::support::{Background, Client, Daemon, FakeSite, Spec, awaited, eventually, site};
+use crate::support::{
+    Background, Client, Daemon, FakeSite, Spec, awaited, eventually, site, stretched,
+};
 
 /// An address at which nothing has to listen: these sites are never asked.
 const NOWHERE: &str = "('tcp', {'address': ('127.0.0.1', 9), 'tls': ('plain_text', {})})";
@@ -284,12 +287,12 @@ fn whoever_knows_its_number_may_have_it_reload() {
     let fake = FakeSite::start();
     for number in [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2].repeat(7) {
         let background = Background::new(&site("muc", &fake, ""));
-        let root = background.root().path().display().to_string();
-        let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-        let mut daemon = builder.arg("-g").launch();
+        let mut daemon = background.another().arg("-g").launch();
         let file = background.pid_file();
+        // Without a pause between looks, unlike other waiting: the moment is short.
+        let deadline = Instant::now() + stretched(Duration::from_secs(20));
         while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
-            assert!(daemon.runs());
+            assert!(daemon.runs() && Instant::now() < deadline);
         }
         // At once: to start a program for it would take too long.
         liveproxyd::sys::signal(daemon.pid().try_into().unwrap(), number).unwrap();

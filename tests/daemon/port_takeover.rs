@@ -125,10 +125,7 @@ fn one_that_cannot_take_over_gets_nobody_who_connects() {
     fake.await_ready(4);
     // The next one waits for the site, and is told to stop meanwhile.
     fake.never_accept();
-    let root = background.root().path().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let mut next = builder.arg("-g").arg("--takeover").launch();
-    next.wait_log("taking over");
+    let mut next = background.follower();
     for _ in 0..20 {
         expect_answers(&Client::connect_tcp(there(port)));
     }

@@ -105,9 +105,7 @@ fn of_two_at_once_one_is_refused() {
     fake.await_ready(10);
     // The first one waits for the site, which is why the second one comes in time.
     fake.never_accept();
-    let root = background.root().path().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let first = builder.arg("-g").arg("--takeover").launch();
+    let first = background.follower();
     first.wait_log(&format!("taking over from process {old}"));
     let second = background.run(&["--takeover"]);
     assert_eq!(second.code(), 1, "{second:?}");
@@ -156,10 +154,7 @@ fn one_that_is_killed_on_its_way_gives_the_channels_back() {
     let client = background.client("muc");
     expect_answers(&client);
     fake.never_accept();
-    let root = background.root().path().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let mut next = builder.arg("-g").arg("--takeover").launch();
-    next.wait_log("taking over");
+    let mut next = background.follower();
     fake.await_open(2);
     next.signal("KILL");
     next.await_end();
@@ -178,10 +173,7 @@ fn one_that_is_told_to_stop_on_its_way_leaves_nothing_behind() {
     let pid = background.expect_pid();
     fake.await_ready(4);
     fake.never_accept();
-    let root = background.root().path().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let mut next = builder.arg("-g").arg("--takeover").launch();
-    next.wait_log("taking over");
+    let mut next = background.follower();
     next.signal("TERM");
     assert_eq!(next.await_end().code(), Some(1));
     next.wait_log("told to stop before it could take over");
@@ -196,15 +188,6 @@ fn one_that_is_told_to_stop_on_its_way_leaves_nothing_behind() {
     expect_answers(&background.client("muc"));
 }
 
-/// A daemon that is about to follow the one of `background`, whose site does not accept.
-fn on_its_way(background: &Background) -> Daemon {
-    let root = background.root().path().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let next = builder.arg("-g").arg("--takeover").launch();
-    next.wait_log("taking over");
-    next
-}
-
 /// It went on, and a daemon ran although somebody had stopped it and was told so.
 #[test]
 fn whoever_stops_the_old_one_has_stopped_the_next_one_too() {
@@ -212,7 +195,7 @@ fn whoever_stops_the_old_one_has_stopped_the_next_one_too() {
     let background = Background::start(&site("muc", &fake, "'channels': 4"));
     fake.await_ready(4);
     fake.never_accept();
-    let mut next = on_its_way(&background);
+    let mut next = background.follower();
     background.stop();
     assert_eq!(next.await_end().code(), Some(1));
     next.wait_log("was stopped before it was followed");
@@ -227,7 +210,7 @@ fn one_that_dies_while_it_is_followed_is_replaced_all_the_same() {
     let pid = background.expect_pid();
     fake.await_ready(4);
     fake.never_accept();
-    let mut next = on_its_way(&background);
+    let mut next = background.follower();
     signal(pid, "KILL");
     fake.listen();
     next.await_serving();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::client::Client;
 use super::console::Console;
-use super::daemon::{Daemon, Run, signal};
+use super::daemon::{Builder, Daemon, Run, signal};
 use super::patience::eventually;
 use super::root::Root;
 
@@ -40,12 +40,25 @@ impl Background {
     /// Runs the command on this root until it returns.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Run {
-        let root = self.root.path().display().to_string();
-        let builder = Daemon::builder().without_root().arg("--root").arg(&root);
         let builder = arguments
             .iter()
-            .fold(builder, |b, argument| b.arg(argument));
+            .fold(self.another(), |b, argument| b.arg(argument));
         builder.run()
+    }
+
+    /// One more daemon for this root, to be started in another way.
+    pub fn another(&self) -> Builder {
+        let root = self.root.path().display().to_string();
+        Daemon::builder().without_root().arg("--root").arg(&root)
+    }
+
+    /// One that is about to follow the daemon of this root, and gets no further as long as the
+    /// site does not accept.
+    #[track_caller]
+    pub fn follower(&self) -> Daemon {
+        let next = self.another().arg("-g").arg("--takeover").launch();
+        next.wait_log("taking over");
+        next
     }
 
     /// The root directory.
