@@ -99,7 +99,11 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             }
             life.run()
         }
-        Err(text) => report.fail(&text),
+        Err(text) => {
+            // Goes nowhere as long as the log is not ours.
+            log::error!("{text}");
+            report.fail(&text)
+        }
     }
 }
 
@@ -117,39 +121,30 @@ fn start<'a>(
     // Only with the lock is it certain that the log is ours to write to.
     logging::start(output, level(arguments, &config));
     log_problems(&config, places);
+
     let sites = config.sites.len();
     let problems = in_one_line(&config.errors);
     let said = config.warnings.iter().map(Problem::to_string).collect();
+    let other = predecessor.map(Predecessor::pid);
     let supervisor = Supervisor::find();
-    let mut reactor = startup::build(config, places, predecessor.map(Predecessor::pid), signals)
-        .and_then(|mut reactor| {
-            reactor.log_slow_queries(arguments.slow_queries);
-            if arguments.debug {
-                reactor.fail_loudly();
-            }
-            reactor.note_configured(Ok(()));
-            if !problems.is_empty() {
-                reactor.note_configured(Err(problems));
-            }
-            match predecessor {
-                None => reactor.show()?,
-                Some(other) => {
-                    other.prove(&mut reactor)?;
-                    let other = other.still_there(&places.pid_file)?;
-                    reactor.show()?;
-                    pid_file.move_to(&places.pid_file)?;
-                    // Before the other one ends: its end would be taken for ours.
-                    supervisor.ready();
-                    predecessor::follow(other, &mut reactor);
-                }
-            }
-            Ok(reactor)
-        })
-        .inspect_err(|text| log::error!("{text}"))?;
-    let plural = if sites == 1 { "" } else { "s" };
+    let mut reactor = startup::build(config, places, other, signals)?;
+    reactor.log_slow_queries(arguments.slow_queries);
+    if arguments.debug {
+        reactor.fail_loudly();
+    }
     if arguments.foreground && !supervisor.is_there() {
         reactor.refuse_restarts(NO_RESTART);
     }
+    reactor.note_configured(Ok(()));
+    if !problems.is_empty() {
+        reactor.note_configured(Err(problems));
+    }
+
+    match predecessor {
+        None => reactor.show()?,
+        Some(other) => take_over(other, &mut reactor, &mut pid_file, places, &supervisor)?,
+    }
+    let plural = if sites == 1 { "" } else { "s" };
     log::info!(
         "liveproxyd {} is serving {sites} site{plural}",
         env!("CARGO_PKG_VERSION")
@@ -169,6 +164,24 @@ fn start<'a>(
         state_due: Instant::now() + FIRST_STATE,
         state_failed: false,
     })
+}
+
+/// Proves that it can serve, and takes the place of another daemon, which then ends.
+fn take_over(
+    other: Predecessor,
+    reactor: &mut Reactor,
+    pid_file: &mut PidFile,
+    places: &Places,
+    supervisor: &Supervisor,
+) -> Result<(), String> {
+    other.prove(reactor)?;
+    let other = other.still_there(&places.pid_file)?;
+    reactor.show()?;
+    pid_file.move_to(&places.pid_file)?;
+    // Before the other one ends: its end would be taken for ours.
+    supervisor.ready();
+    predecessor::follow(other, reactor);
+    Ok(())
 }
 
 impl Life<'_> {

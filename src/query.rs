@@ -63,6 +63,22 @@ pub enum Stage {
 }
 
 impl Query {
+    /// A query that has just arrived and wants a channel.
+    pub fn new(site: SiteId, client: ClientId, request: Request, now: Instant) -> Query {
+        Query {
+            site,
+            client: Some(client),
+            charged: request.bytes.len(),
+            request,
+            unread: 0,
+            arrived: now,
+            sent: None,
+            stage: Stage::Waiting,
+            strange_answer: None,
+            is_counted: false,
+        }
+    }
+
     /// The response, from its header on.
     pub fn response_mut(&mut self) -> Option<&mut Response> {
         match &mut self.stage {
@@ -220,24 +236,18 @@ mod tests {
     }
 
     fn query(fixed16: bool, stage: Stage) -> Query {
-        Query {
-            site: SiteId::unpack(1),
-            client: Some(ClientId::unpack(2)),
-            request: Request {
-                bytes: Vec::new(),
-                kind: Kind::Get,
-                style: Style {
-                    fixed16,
-                    keep_alive: true,
-                },
+        let request = Request {
+            bytes: Vec::new(),
+            kind: Kind::Get,
+            style: Style {
+                fixed16,
+                keep_alive: true,
             },
-            charged: 0,
-            unread: 0,
-            arrived: Instant::now(),
-            sent: None,
+        };
+        let (site, client) = (SiteId::unpack(1), ClientId::unpack(2));
+        Query {
             stage,
-            strange_answer: None,
-            is_counted: false,
+            ..Query::new(site, client, request, Instant::now())
         }
     }
 

@@ -22,28 +22,22 @@ impl Reactor {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let query = self.queries.insert(Query {
-            site: client.site,
-            client: Some(id),
-            request: Request {
-                bytes: Vec::new(),
-                kind: Kind::Get,
-                style: Style {
-                    fixed16: false,
-                    keep_alive,
-                },
+        let request = Request {
+            bytes: Vec::new(),
+            kind: Kind::Get,
+            style: Style {
+                fixed16: false,
+                keep_alive,
             },
-            charged: 0,
-            unread: 0,
-            arrived: self.now,
-            sent: None,
+        };
+        let query = self.queries.insert(Query {
             stage: Stage::Answered {
                 deadline: self.now + OWN_ANSWER_TIMEOUT,
                 response: Response::own(bytes, self.now),
             },
-            strange_answer: None,
             // It was none.
             is_counted: true,
+            ..Query::new(client.site, id, request, self.now)
         });
         match query {
             Some(query) => client.state = State::Asking(query),

@@ -194,18 +194,7 @@ impl Reactor {
         if let Some(text) = refusal {
             return self.turn_down(id, &request, &text);
         }
-        let query = Query {
-            site,
-            client: Some(id),
-            charged: request.bytes.len(),
-            unread: 0,
-            request,
-            arrived: self.now,
-            sent: None,
-            stage: Stage::Waiting,
-            strange_answer: None,
-            is_counted: false,
-        };
+        let query = Query::new(site, id, request, self.now);
         let Some(query) = self.queries.insert(query) else {
             self.count(site, Counter::RefusedOther);
             return self.close_client(id, Parting::NoRoom);

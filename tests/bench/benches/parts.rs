@@ -4,14 +4,14 @@
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use liveproxyd::config::{self, Heartbeat, HeartbeatTimeout, Surroundings};
 use liveproxyd::console;
-use liveproxyd::ids::{ChannelId, QueryId, SiteId};
+use liveproxyd::ids::{ChannelId, ClientId, QueryId, SiteId};
 use liveproxyd::listen::{Access, Sockets};
 use liveproxyd::memory::{Account, Share, SharedBudget};
 use liveproxyd::pool::{Action, ChannelNo, Core, Input, Settings, Site};
 use liveproxyd::proto::request::{Framer, Kind, Request, Step, Style};
 use liveproxyd::proto::response::Frame;
 use liveproxyd::query::{Query, Stage};
-use liveproxyd::reactor::Reactor;
+use liveproxyd::reactor::{self, Reactor};
 use liveproxyd::report::Report;
 use liveproxyd::state_file;
 use std::hint::black_box;
@@ -82,27 +82,24 @@ fn exchange(bytes: usize) -> Exchange {
     let mut budget = SharedBudget::new(RESPONSE_BUFFER);
     let share = Share::default();
     budget.divide(std::iter::once(&share));
+    let request = Request {
+        bytes: Vec::new(),
+        kind: Kind::Get,
+        style: Style {
+            fixed16: true,
+            keep_alive: true,
+        },
+    };
     Exchange {
         query: Query {
-            site: SiteId::unpack(1),
             client: None,
-            request: Request {
-                bytes: Vec::new(),
-                kind: Kind::Get,
-                style: Style {
-                    fixed16: true,
-                    keep_alive: true,
-                },
-            },
-            charged: 0,
-            arrived: now,
             sent: Some(now),
             stage: Stage::Sent {
                 channel: ChannelId::unpack(1),
                 deadline: now + Duration::from_secs(120),
                 response: None,
             },
-            strange_answer: None,
+            ..Query::new(SiteId::unpack(1), ClientId::unpack(1), request, now)
         },
         frame: Frame::default(),
         pieces: response.chunks(READ).map(<[u8]>::to_vec).collect(),
@@ -298,7 +295,8 @@ fn reactor(sites: usize) -> Reactor {
         },
         predecessor: None,
     };
-    let mut reactor = Reactor::new(sockets).expect("a loop");
+    let signals = reactor::note_signals().expect("signals");
+    let mut reactor = Reactor::new(sockets, signals).expect("a loop");
     reactor.configure(config).expect("sockets");
     reactor
 }
@@ -345,9 +343,14 @@ fn state_file_written(report: Report) -> usize {
 #[bench::of_1000_sites(args = (1_000), setup = report)]
 fn table_of_sites(report: Report) -> usize {
     let events = Default::default();
-    black_box(console::answer(console::MAX_ANSWER, b"GET sites\n\n", &report, &events))
-        .body
-        .len()
+    black_box(console::answer(
+        console::MAX_ANSWER,
+        b"GET sites\n\n",
+        &report,
+        &events,
+    ))
+    .body
+    .len()
 }
 
 library_benchmark_group!(

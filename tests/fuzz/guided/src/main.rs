@@ -6,6 +6,8 @@
 
 #[path = "../../../simulation/random.rs"]
 mod random;
+// libFuzzer finds the words of a target by itself.
+#[allow(dead_code)]
 #[path = "../../targets/mod.rs"]
 mod targets;
 #[path = "../../../simulation/world.rs"]
