@@ -14,7 +14,6 @@ pub(super) struct Serving {
     pub life: Duration,
     /// As it stood in the queue, should it have to go back there.
     pub since: Instant,
-    pub until: Instant,
     pub ticket: u64,
     /// Whether it was lost with another channel before.
     pub again: bool,

@@ -20,8 +20,6 @@ pub(super) struct Waiting {
     /// When it came into its line, from where its patience counts: one that waited
     /// for something to happen joins the others later.
     pub in_line_since: Instant,
-    /// When its patience ends.
-    pub until: Instant,
     /// Its place in the order of arrival.
     pub ticket: u64,
 }
@@ -72,16 +70,14 @@ impl Queue {
         }
     }
 
+    /// When its patience ends.
+    fn end_of(&self, waiting: &Waiting) -> Instant {
+        waiting.in_line_since + self.patience_for(waiting.errand)
+    }
+
     /// Queries wait so long from now on, those that are here already included.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
-        let for_commands = self.patience_for(Errand::Command);
-        for waiting in self.gets.iter_mut().chain(&mut self.waits) {
-            waiting.until = waiting.in_line_since + patience;
-        }
-        for waiting in &mut self.commands {
-            waiting.until = waiting.in_line_since + for_commands;
-        }
     }
 
     /// The last in its line; it has waited since then.
@@ -91,7 +87,6 @@ impl Queue {
             errand,
             since,
             in_line_since: since,
-            until: since + self.patience_for(errand),
             ticket: self.next_ticket,
         };
         self.next_ticket += 1;
@@ -167,24 +162,25 @@ impl Queue {
     /// then: it is content with the present state, and joins the others.
     pub fn pop_impatient(&mut self, now: Instant) -> Option<Waiting> {
         while let Some(wait) = self.waits.front().copied()
-            && wait.until <= now
+            && self.end_of(&wait) <= now
         {
             self.waits.pop_front();
             // As far as the other line is concerned, it has come now.
             let content = Waiting {
                 errand: Errand::Glance,
                 in_line_since: now,
-                until: now + self.patience,
                 ticket: self.next_ticket,
                 ..wait
             };
             self.next_ticket += 1;
             self.gets.push_back(content);
         }
-        for line in [&mut self.gets, &mut self.commands] {
-            if line.front().is_some_and(|first| first.until <= now) {
-                return line.pop_front();
-            }
+        let is_over = |first: &Waiting| self.end_of(first) <= now;
+        if self.gets.front().is_some_and(is_over) {
+            return self.gets.pop_front();
+        }
+        if self.commands.front().is_some_and(is_over) {
+            return self.commands.pop_front();
         }
         None
     }
@@ -217,7 +213,7 @@ impl Queue {
         let lines = [&self.gets, &self.commands, &self.waits];
         let waiting = lines.into_iter().filter_map(|line| line.front());
         let retries = self.retries.iter().map(|retry| retry.deadline);
-        waiting.map(|first| first.until).chain(retries).min()
+        waiting.map(|first| self.end_of(first)).chain(retries).min()
     }
 
     /// Since when the one waits that has waited longest.

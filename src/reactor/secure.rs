@@ -133,5 +133,11 @@ pub(super) fn not_connected(error: &io::Error) -> Loss {
         // What this machine lacks is not the site's fault.
         return Loss::NoRoom;
     }
-    Problem::loss_of(error).unwrap_or_else(|| Loss::NotConnected(sys::words(error)))
+    match Problem::of(error) {
+        None => Loss::NotConnected(sys::words(error)),
+        Some(Problem::Untrusted(why)) => Loss::Untrusted(why.clone()),
+        Some(Problem::NotTls(bytes)) => Loss::NotTls(bytes.clone()),
+        Some(Problem::Ended) => Loss::HandshakeCut,
+        Some(Problem::Failed(why)) => Loss::HandshakeFailed(why.clone()),
+    }
 }

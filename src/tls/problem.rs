@@ -1,7 +1,6 @@
 //! Why a TLS connection is not made, in words for a person. The words for
 //! certificates are those of OpenSSL, which people look up.
 
-use crate::pool::Loss;
 use crate::sys;
 use std::fmt;
 use std::io;
@@ -20,22 +19,15 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What is to be told of an attempt to connect, if TLS is what it failed with.
-    pub fn loss_of(error: &io::Error) -> Option<Loss> {
-        let problem = error.get_ref()?.downcast_ref::<Problem>()?;
-        Some(match problem.clone() {
-            Problem::Untrusted(why) => Loss::Untrusted(why),
-            Problem::NotTls(bytes) => Loss::NotTls(bytes),
-            Problem::Ended => Loss::HandshakeCut,
-            Problem::Failed(why) => Loss::HandshakeFailed(why),
-        })
+    /// What an attempt to connect has failed with, if it was TLS.
+    pub fn of(error: &io::Error) -> Option<&Problem> {
+        error.get_ref()?.downcast_ref()
     }
 }
 
 /// Why a client did not get through its handshake, for the log.
 pub fn words_of_client(error: &io::Error) -> String {
-    let problem = error.get_ref().and_then(|error| error.downcast_ref());
-    match problem {
+    match Problem::of(error) {
         Some(Problem::NotTls(bytes)) => format!("it says \"{bytes}\", which is not TLS"),
         Some(Problem::Ended) => "it closed the connection".into(),
         Some(Problem::Failed(why) | Problem::Untrusted(why)) => why.clone(),
@@ -166,11 +158,11 @@ mod tests {
             "certificate not trusted: certificate has expired"
         );
         assert_eq!(
-            Problem::loss_of(&error),
-            Some(Loss::Untrusted("certificate has expired".into()))
+            Problem::of(&error),
+            Some(&Problem::Untrusted("certificate has expired".into()))
         );
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(Problem::loss_of(&refused), None);
+        assert_eq!(Problem::of(&refused), None);
     }
 
     #[test]

@@ -110,6 +110,12 @@ fn who_waits_is_told_when_its_patience_ends_and_a_command_has_more() {
     assert_eq!(queue.deadline(), None);
 }
 
+/// The next of the queue, and when its patience would have ended.
+fn popped_with_end(queue: &mut Queue) -> (QueryId, Instant) {
+    let end = queue.deadline().unwrap();
+    (queue.pop(true).unwrap().query, end)
+}
+
 #[test]
 fn a_new_limit_counts_for_those_who_wait_already() {
     for (patience, query, command) in [(2, 2, 30), (60, 60, 60)] {
@@ -117,11 +123,11 @@ fn a_new_limit_counts_for_those_who_wait_already() {
         queue.push(id(1), Errand::Get, now);
         queue.push(id(2), Errand::Command, now);
         queue.set_patience(seconds(patience));
-        assert_eq!(queue.pop(true).unwrap().until, now + seconds(query));
-        assert_eq!(queue.pop(true).unwrap().until, now + seconds(command));
+        assert_eq!(popped_with_end(&mut queue), (id(1), now + seconds(query)));
+        assert_eq!(popped_with_end(&mut queue), (id(2), now + seconds(command)));
         queue.push(id(3), Errand::Wait(None), now);
         queue.set_patience(seconds(7));
-        assert_eq!(queue.pop_wait().unwrap().until, now + seconds(7));
+        assert_eq!(queue.deadline(), Some(now + seconds(7)));
     }
 }
 
@@ -138,7 +144,7 @@ fn a_wait_query_that_got_no_channel_joins_the_others_as_if_it_came_now() {
     assert_eq!(popped(queue.pop(true)), Some(id(2)));
     let content = queue.pop(true).unwrap();
     assert_eq!((content.query, content.errand), (id(1), Errand::Glance));
-    assert_eq!((content.since, content.until), (now, due + PATIENCE));
+    assert_eq!((content.since, content.in_line_since), (now, due));
     assert_eq!(popped(queue.pop(true)), Some(id(3)));
 }
 

@@ -40,7 +40,6 @@ impl Site {
                     errand,
                     since: serving.since,
                     in_line_since: serving.since,
-                    until: serving.until,
                     ticket: serving.ticket,
                 });
                 return;
@@ -140,7 +139,6 @@ impl Site {
                     deadline: retry.deadline,
                     life: retry.life,
                     since: retry.lost,
-                    until: retry.deadline,
                     ticket: retry.ticket,
                     again: true,
                     wanted: true,
@@ -164,7 +162,6 @@ impl Site {
                 deadline: now + life,
                 life,
                 since: waiting.since,
-                until: waiting.until,
                 ticket: waiting.ticket,
                 again: false,
                 wanted: true,
