@@ -254,7 +254,7 @@ impl Client {
                 Ok(Arrival::End) => self.ended = true,
                 Err(_) => {
                     self.ended = true;
-                    self.stream.give_up();
+                    self.stream.note_gone();
                 }
             }
         }
@@ -356,7 +356,7 @@ impl Client {
             Ok(Arrival::End) => self.ended = true,
             Err(_) => {
                 self.ended = true;
-                self.stream.give_up();
+                self.stream.note_gone();
             }
         }
     }

@@ -422,7 +422,7 @@ impl Stream {
     }
 
     /// Notes that writing or reading has failed: the other side is gone.
-    pub fn give_up(&mut self) {
+    pub fn note_gone(&mut self) {
         self.hung_up = true;
     }
 

@@ -125,7 +125,7 @@ impl Reactor {
             outcome = response.flush(|bytes| client.stream.write(bytes, registry), now);
         }
         if outcome.is_err() {
-            client.stream.give_up();
+            client.stream.note_gone();
             self.abandon(id, query_id);
             return true;
         }

@@ -35,7 +35,7 @@ impl Reactor {
         self.survives(|all| all.let_fall(who));
         let Some(site) = site else { return };
         if !self.survives(|all| all.begin_anew(site)) {
-            self.give_up(site);
+            self.drop_site(site);
         }
     }
 
@@ -120,7 +120,7 @@ impl Reactor {
     }
 
     /// Drops all that belongs to a site that cannot even be begun anew.
-    fn give_up(&mut self, id: SiteId) {
+    fn drop_site(&mut self, id: SiteId) {
         log::error!(
             "site {}: given up after an internal error",
             self.site_name(id)

@@ -178,7 +178,7 @@ impl Reactor {
                     Ok(true) => {}
                     Ok(false) => return Next::Wait,
                     Err(_) => {
-                        client.stream.give_up();
+                        client.stream.note_gone();
                         gone = query.client;
                         freed = query.abandon();
                     }

@@ -13,7 +13,7 @@ impl Site {
         let places = usize::from(settings.channels) + 1;
         if places > self.channels.len() {
             // The last number is the probe's, and becomes an ordinary channel's.
-            self.give_up(self.probe(), Loss::NotNeeded, out);
+            self.close(self.probe(), Loss::NotNeeded, out);
             self.channels.resize(places, Channel::Closed);
             self.unused.resize(places, None);
         }
@@ -35,7 +35,7 @@ impl Site {
             let channel = ChannelNo(index as u8);
             match self.channel(channel) {
                 Channel::Serving(_) => self.stale.push(channel),
-                _ => self.give_up(channel, Loss::NotNeeded, out),
+                _ => self.close(channel, Loss::NotNeeded, out),
             }
         }
         self.health.recovered();
@@ -54,7 +54,7 @@ impl Site {
         for channel in stale {
             match self.channel(channel) {
                 Channel::Serving(_) => self.stale.push(channel),
-                _ => self.give_up(channel, Loss::NotNeeded, out),
+                _ => self.close(channel, Loss::NotNeeded, out),
             }
         }
     }
@@ -92,7 +92,7 @@ impl Site {
     }
 
     /// The site is to go.
-    pub(super) fn retire_all(&mut self, waits: Option<Refusal>, out: &mut Vec<Action>) {
+    pub(super) fn retire(&mut self, waits: Option<Refusal>, out: &mut Vec<Action>) {
         self.retiring = true;
         let Some(refusal) = waits else { return };
         self.no_waits = Some(refusal.clone());
@@ -105,7 +105,7 @@ impl Site {
                 && matches!(serving.errand, Errand::Wait(_))
             {
                 out.push(Action::Refuse(serving.query, refusal.clone()));
-                self.give_up(channel, Loss::NotNeeded, out);
+                self.close(channel, Loss::NotNeeded, out);
             }
         }
     }
@@ -126,12 +126,12 @@ impl Site {
             match self.channel(channel) {
                 Channel::Serving(_) => {}
                 _ if Some(index) == kept => {}
-                _ => self.give_up(channel, Loss::NotNeeded, out),
+                _ => self.close(channel, Loss::NotNeeded, out),
             }
         }
     }
 
-    pub(super) fn give_up(&mut self, channel: ChannelNo, loss: Loss, out: &mut Vec<Action>) {
+    pub(super) fn close(&mut self, channel: ChannelNo, loss: Loss, out: &mut Vec<Action>) {
         if self.channel(channel) != Channel::Closed {
             self.set(channel, Channel::Closed);
             self.idle.retain(|idle| *idle != channel);

@@ -192,7 +192,7 @@ impl Site {
             Input::Limited(most) => self.most = most,
             Input::Renewed => self.renew(now, out),
             Input::Shared(until) => self.share(until, now, out),
-            Input::Retired(waits) => self.retire_all(waits, out),
+            Input::Retired(waits) => self.retire(waits, out),
         }
         self.settle(now, out);
     }
@@ -314,11 +314,11 @@ impl Site {
         self.close_stale(out);
         if self.most.is_some() {
             // The other daemon needs it more than those who wait here.
-            self.retire_surplus(now, out);
+            self.close_surplus(now, out);
         }
         self.serve(now, out);
         self.cap.take_if(|(_, until)| *until <= now);
-        self.retire_surplus(now, out);
+        self.close_surplus(now, out);
         self.clear_out(out);
         self.sacrifice_if_due(now, out);
         self.open_if_due(now, out);
@@ -335,7 +335,7 @@ impl Site {
         {
             let channel = self.idle.remove(0);
             if self.opens_on_demand() {
-                self.retire(channel, now, out);
+                self.close_unneeded(channel, now, out);
             } else {
                 self.next_beat = now + self.settings.heartbeat.interval;
                 self.beat(channel, now, out);

@@ -103,7 +103,7 @@ impl Site {
         self.health.observe(now.saturating_duration_since(since));
         if channel == self.probe() {
             // A slow query is no illness: nothing follows from that.
-            self.retire(channel, now, out);
+            self.close_unneeded(channel, now, out);
             return;
         }
         if self.fickle && !self.is_well() {
@@ -128,7 +128,7 @@ impl Site {
         self.serve(now, out);
         if self.opens_on_demand() && self.idle.contains(&channel) {
             // It was opened only to see whether the site lives.
-            self.retire(channel, now, out);
+            self.close_unneeded(channel, now, out);
         }
     }
 
@@ -272,12 +272,12 @@ impl Site {
         channels.iter().filter(|c| **c != Channel::Closed).count()
     }
 
-    pub(super) fn retire_surplus(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn close_surplus(&mut self, now: Instant, out: &mut Vec<Action>) {
         while !self.retiring
             && self.taken() > self.wanted()
             && let Some(channel) = self.idle.first().copied()
         {
-            self.retire(channel, now, out);
+            self.close_unneeded(channel, now, out);
         }
     }
 
@@ -332,11 +332,14 @@ impl Site {
     }
 
     /// The channel is not needed at present.
-    pub(super) fn retire(&mut self, channel: ChannelNo, now: Instant, out: &mut Vec<Action>) {
-        self.set(channel, Channel::Closed);
-        self.idle.retain(|idle| *idle != channel);
+    pub(super) fn close_unneeded(
+        &mut self,
+        channel: ChannelNo,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        self.close(channel, Loss::NotNeeded, out);
         self.next_probe = now + ICINGA2_PROBE;
-        out.push(Action::Close(channel, Loss::NotNeeded));
     }
 
     /// When something is to be done about the channel that is idle longest.

@@ -95,7 +95,7 @@ impl Site {
         let channels = self.channels.iter().enumerate();
         if let Some((_, index)) = channels.filter_map(unwanted).min() {
             self.next_sacrifice = now + self.settings.connect_retry;
-            self.give_up(ChannelNo(index as u8), Loss::Abandoned, out);
+            self.close(ChannelNo(index as u8), Loss::Abandoned, out);
         }
     }
 

@@ -309,7 +309,7 @@ fn a_site_that_is_given_up_leaves_nothing_behind() {
     drop(ordering);
     scene.run_until(|all| all.queries.len() == 2);
     let site = scene.site();
-    scene.reactor.give_up(site);
+    scene.reactor.drop_site(site);
     let all = &scene.reactor;
     let left = (all.clients.len(), all.channels.len(), all.queries.len());
     assert_eq!(left, (0, 0, 0));
