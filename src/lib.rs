@@ -32,7 +32,7 @@
 //!             ▼
 //!         reactor ─► client, channel ─► query ─► response ─► proto, memory
 //!             │           └─► stream ◄─► tls     the only sockets beside listen
-//!             ├─► pool                          policy; told what happened, says what to do
+//!             ├─► pool ─► config, proto         policy; told what happened, says what to do; pure
 //!             ├─► listen, resolve
 //!             ├─► report ─► console, state_file  how everything is, for those who ask; pure
 //!             └─► slots, timers
