@@ -6,8 +6,8 @@ mod port;
 
 pub use port::PortListener;
 
-use crate::sys;
-use mio::net::{TcpStream, UnixListener, UnixStream};
+use crate::{stream, sys};
+use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::ffi::OsStr;
@@ -23,15 +23,6 @@ pub struct Access {
     pub mode: u32,
     /// Group of the socket, if it is not to be the process's own.
     pub group: Option<u32>,
-}
-
-/// A connection that somebody has made, not looked at yet.
-#[derive(Debug)]
-pub enum Visitor {
-    /// Over a socket in the file system.
-    Local(UnixStream),
-    /// Over a port.
-    Remote(TcpStream),
 }
 
 /// Where site sockets are put.
@@ -154,10 +145,10 @@ impl Listener {
     }
 
     /// The next client, or nothing if there is none at present.
-    pub fn accept(&self) -> io::Result<Option<Visitor>> {
+    pub fn accept(&self) -> io::Result<Option<stream::Socket>> {
         loop {
             match self.socket.accept() {
-                Ok((socket, _)) => return Ok(Some(Visitor::Local(socket))),
+                Ok((socket, _)) => return Ok(Some(stream::Socket::Unix(socket))),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}

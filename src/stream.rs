@@ -5,7 +5,6 @@
 //! Events are edge-triggered: one is told once. What may be possible is noted
 //! in the stream and taken back only when the system says that it is not.
 
-use crate::listen::Visitor;
 use crate::sys::{self, Peer};
 use crate::tls::Session;
 use mio::event::{Event, Source};
@@ -47,9 +46,12 @@ pub enum Arrival {
     End,
 }
 
+/// What a connection goes over.
 #[derive(Debug)]
-enum Socket {
+pub enum Socket {
+    /// TCP, to a site or from one who came to a port.
     Tcp(TcpStream),
+    /// A socket in the file system.
     Unix(UnixStream),
 }
 
@@ -215,11 +217,7 @@ impl Stream {
 
     /// A connection that a client has made. Not registered yet, so that its
     /// first request can be read before.
-    pub fn accepted(visitor: Visitor, token: Token) -> Self {
-        let socket = match visitor {
-            Visitor::Local(socket) => Socket::Unix(socket),
-            Visitor::Remote(socket) => Socket::Tcp(socket),
-        };
+    pub fn accepted(socket: Socket, token: Token) -> Self {
         Stream::new(socket, true, token)
     }
 

@@ -2,8 +2,7 @@
 //! which one follows the other listen on it at the same time, so that nobody
 //! who connects meanwhile is turned away.
 
-use super::Visitor;
-use crate::stream::KEEPALIVE;
+use crate::stream::{self, KEEPALIVE};
 use crate::sys;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
@@ -87,11 +86,14 @@ impl PortListener {
     }
 
     /// The next client with its address, or nothing if there is none at present.
-    pub fn accept(&self) -> io::Result<Option<(Visitor, IpAddr)>> {
+    pub fn accept(&self) -> io::Result<Option<(stream::Socket, IpAddr)>> {
         loop {
             match self.socket.accept() {
                 Ok((socket, from)) => {
-                    return Ok(Some((Visitor::Remote(socket), from.ip().to_canonical())));
+                    return Ok(Some((
+                        stream::Socket::Tcp(socket),
+                        from.ip().to_canonical(),
+                    )));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -163,7 +165,7 @@ mod tests {
     fn an_ipv4_client_is_known_by_its_ipv4_address_and_its_line_is_watched() {
         let (listener, port) = listening();
         let _client = connect(port);
-        let Some((Visitor::Remote(socket), from)) = listener.accept().unwrap() else {
+        let Some((stream::Socket::Tcp(socket), from)) = listener.accept().unwrap() else {
             panic!("nobody there");
         };
         assert_eq!(from, IpAddr::V4(Ipv4Addr::LOCALHOST));

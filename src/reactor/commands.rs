@@ -4,14 +4,13 @@
 //! command outlives its client.
 
 use super::Reactor;
-use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::client::Failure;
 use crate::counters::Counter;
 use crate::ids::{ClientId, QueryId, SiteId};
 use crate::pool::{Input, Owed, Refusal};
 use crate::proto::request::Request;
-use crate::proto::response::{self, BAD_GATEWAY, Short};
+use crate::proto::response::{self, BAD_GATEWAY, Short, shown};
 use crate::query::Stage;
 
 /// What somebody is told who gives a command where only reading is allowed.

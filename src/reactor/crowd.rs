@@ -196,7 +196,7 @@ impl Reactor {
 mod tests {
     use super::*;
     use crate::ids::QueryId;
-    use crate::listen::Visitor;
+    use crate::stream::Socket;
     use crate::stream::Stream;
     use mio::Token;
     use mio::net::UnixStream;
@@ -226,7 +226,7 @@ mod tests {
         fn client(&mut self, site: SiteId, since: u64) -> ClientId {
             let (end, own) = UnixStream::pair().unwrap();
             self.ends.push(end);
-            let stream = Stream::accepted(Visitor::Local(own), Token(1));
+            let stream = Stream::accepted(Socket::Unix(own), Token(1));
             let mut client = Client::new(site, stream, None, 1, self.at(since));
             // Until it was read, it may have something to say.
             client.listen(&mut [0; 16], 16);

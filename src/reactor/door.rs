@@ -7,9 +7,8 @@ use super::site::SiteEntry;
 use super::{Reactor, Who};
 use crate::client::{Client, Parting, State};
 use crate::ids::{OfSite, SiteId};
-use crate::listen::Visitor;
 use crate::slots::Slots;
-use crate::stream::Stream;
+use crate::stream::{Socket, Stream};
 use crate::sys;
 use crate::timers::{self, Armed};
 use crate::tls::Session;
@@ -152,19 +151,19 @@ impl Reactor {
                 let Some(listener) = entry.and_then(|entry| entry.listener.as_ref()) else {
                     return Ok(false);
                 };
-                let Some(visitor) = listener.accept()? else {
+                let Some(socket) = listener.accept()? else {
                     return Ok(false);
                 };
-                self.let_in(site, visitor, Entrance::Open, is_last);
+                self.let_in(site, socket, Entrance::Open, is_last);
             }
             Door::Port(number) => {
                 let Some(port) = self.ports.get(&number) else {
                     return Ok(false);
                 };
-                let Some((visitor, from)) = port.listener.accept()? else {
+                let Some((socket, from)) = port.listener.accept()? else {
                     return Ok(false);
                 };
-                self.receive_visitor(number, visitor, from, is_last);
+                self.receive_visitor(number, socket, from, is_last);
             }
         }
         Ok(true)
@@ -221,7 +220,7 @@ impl Reactor {
     pub(super) fn let_in(
         &mut self,
         site: SiteId,
-        visitor: Visitor,
+        socket: Socket,
         entrance: Entrance,
         is_last: bool,
     ) {
@@ -234,7 +233,7 @@ impl Reactor {
         self.clients_so_far += 1;
         let number = self.clients_so_far;
         let id = self.clients.insert_with(|id| {
-            let mut stream = Stream::accepted(visitor, Who::Client(id).token());
+            let mut stream = Stream::accepted(socket, Who::Client(id).token());
             let (session, state) = match entrance {
                 Entrance::Open => (None, None),
                 Entrance::Secured(session, state) => (Some(session), Some(state)),

@@ -1,12 +1,12 @@
 //! Hands the policies what has happened and carries out what they order.
 
 use super::Reactor;
-use super::exchange::shown;
 use crate::channel::Purpose;
 use crate::counters::Counter;
 use crate::ids::{QueryId, SiteId};
 use crate::pool::{self, Action, Change, ChannelNo, Core, Input, Refusal, State};
 use crate::proto::request::{HEARTBEAT, Kind};
+use crate::proto::response::shown;
 use crate::query::Stage;
 use std::time::{Duration, Instant};
 

@@ -10,10 +10,11 @@ use crate::client::{Parting, REQUEST_TIMEOUT, State, Via};
 use crate::config::TcpPort;
 use crate::counters::Counter;
 use crate::ids::{ClientId, SiteId};
-use crate::listen::{PortListener, Visitor};
+use crate::listen::PortListener;
 use crate::pool;
 use crate::proto::request::{HEARTBEAT, Request};
 use crate::proto::response;
+use crate::stream::Socket;
 use crate::sys;
 use crate::tls::{Identity, IdentityFiles, words_of_client};
 use std::collections::HashMap;
@@ -187,7 +188,7 @@ impl Reactor {
     pub(super) fn receive_visitor(
         &mut self,
         number: u16,
-        visitor: Visitor,
+        socket: Socket,
         from: IpAddr,
         is_last: bool,
     ) {
@@ -209,7 +210,7 @@ impl Reactor {
             return;
         }
         if !tcp.tls {
-            return self.let_in(site, visitor, Entrance::Open, is_last);
+            return self.let_in(site, socket, Entrance::Open, is_last);
         }
         let now = self.now;
         let session = match &mut self.identity {
@@ -227,7 +228,7 @@ impl Reactor {
                     from,
                 };
                 let entrance = Entrance::Secured(Box::new(session), handshake);
-                self.let_in(site, visitor, entrance, is_last);
+                self.let_in(site, socket, entrance, is_last);
             }
             Err(why) => self.handshake_failed(site, number, from, &why),
         }
