@@ -273,3 +273,41 @@ pub(super) fn take<T>(stack: &mut Vec<T>, count: usize, header: &str) -> Result<
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::column::{list, text};
+    use super::*;
+
+    /// Whether the filter holds for the row of a table with this one column, and what it cost.
+    fn judged<R>(column: Column<R>, operator: &str, value: &str, row: &R) -> (bool, usize) {
+        let name = column.name;
+        let columns = [column];
+        let filter = Filter::compare("t", &columns, name, operator, value).unwrap();
+        let mut effort = Effort { left: 1_000_000 };
+        let holds = filter.holds(row, &columns, &mut effort).unwrap();
+        (holds, 1_000_000 - effort.left)
+    }
+
+    #[test]
+    fn a_list_is_compared_with_nothing_to_find_the_empty_ones() {
+        let holds = |operator: &str, row: &Vec<i64>| {
+            let column = list("l", "A list.", Vec::clone);
+            judged(column, operator, "", row).0
+        };
+        assert!(holds("=", &vec![]) && !holds("=", &vec![0]));
+        assert!(holds("!=", &vec![0]) && !holds("!=", &vec![]));
+    }
+
+    #[test]
+    fn a_search_costs_more_for_each_byte_of_the_text_and_a_comparison_does_not() {
+        let cost = |operator: &str, value: &str, length: usize| {
+            let column: Column<String> = text("t", "A text.", |row| row);
+            judged(column, operator, value, &"x".repeat(length)).1
+        };
+        assert_eq!(cost("=", "a", 16_000), 1);
+        assert_eq!(cost("=~", "a", 16_000), 1 + 1_000);
+        // An expression costs what its compiled form is large.
+        assert_eq!(cost("~", "a", 16_000), 1 + 16_000 * 4);
+    }
+}

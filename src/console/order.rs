@@ -239,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_logged_in_words_and_with_the_reason() {
+        let words = |line: &str| order(line.as_bytes()).unwrap().to_string();
+        for (line, want) in [
+            (
+                "COMMAND DISABLE_SITE;muc;planned work",
+                "disable site muc: planned work",
+            ),
+            ("COMMAND ENABLE_SITE;muc", "enable site muc"),
+            ("COMMAND RECONNECT_SITE;muc", "reconnect site muc"),
+            ("COMMAND RELOAD", "reload"),
+            ("COMMAND RESTART", "restart"),
+            ("COMMAND SHUTDOWN", "shut down"),
+            ("COMMAND WRITE_STATE", "write the state file"),
+        ] {
+            assert_eq!(words(line), want);
+        }
+    }
+
+    #[test]
     fn a_reason_is_bounded() {
         let line = format!("COMMAND [1] DISABLE_SITE;muc;{}", "ü".repeat(5_000));
         let Ok(Order::DisableSite { reason, .. }) = order(line.as_bytes()) else {

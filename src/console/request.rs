@@ -192,14 +192,13 @@ impl Query {
     }
 
     fn add_columns(&mut self, value: &str) -> Result<(), Fault> {
-        let names = value.split_ascii_whitespace();
-        // One more than allowed is enough to be told so.
-        let room = MAX_COLUMNS + 1 - self.columns.len();
-        self.columns.extend(names.take(room).map(str::to_string));
-        match self.columns.len() > MAX_COLUMNS {
-            true => Err(Fault::TooMuch("more columns than anybody needs")),
-            false => Ok(()),
+        for name in value.split_ascii_whitespace() {
+            if self.columns.len() >= MAX_COLUMNS {
+                return Err(Fault::TooMuch("more columns than anybody needs"));
+            }
+            self.columns.push(name.to_string());
         }
+        Ok(())
     }
 }
 

@@ -112,6 +112,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_variables_of_the_file_beside_its_sites_are_kept_and_no_others() {
+        let sites = "sites = {'muc': {'socket': '/a'}}\n";
+        for (text, want) in [
+            ("", ""),
+            ("max_query = 7\n", "max_query = 7\n"),
+            ("x = {'muc': {'y': 1}}\n", "x = {'muc': {'y': 1}}\n"),
+            (
+                "liveproxyd_default_connection_params.update({'channels': 3})\n",
+                "liveproxyd_default_connection_params = {'channels': 3}\n",
+            ),
+        ] {
+            let source = Source::new("a.mk", format!("{sites}{text}"));
+            let existing = Existing::read(&source).unwrap();
+            let others = existing.others.iter();
+            let others: String = others.map(|(n, v)| format!("{n} = {v}\n")).collect();
+            assert_eq!(others, want);
+            let muc = existing.site("muc").unwrap();
+            assert_eq!(*muc, [("'socket'".to_string(), "'/a'".to_string())]);
+            assert_eq!(existing.sites.len(), 1);
+        }
+    }
+
+    #[test]
     fn any_change_makes_it_a_persons_file() {
         let rest = "sites.update({})\n";
         let sum = fnv1a(rest.as_bytes());

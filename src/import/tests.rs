@@ -160,13 +160,21 @@ fn the_own_core_gets_an_entry_where_the_gui_relies_on_it() {
         "('local', None)",
         "('proxy', {'socket': None})",
         "('proxy', {'socket': ('local', None)})",
+        "'unix:/omd/sites/x/tmp/run/live'",
     ] {
         let plan = import(&format!("'x': {{'socket': {socket}, 'proxy': {{}}}}"), None);
+        let entry = match socket.starts_with("'unix:") {
+            true => socket,
+            false => "('local', None)",
+        };
         assert_eq!(
             entries(&plan),
-            "    'x': {\n        'socket': ('local', None),\n    },\n})\n",
-            "{socket}"
+            format!("    'x': {{\n        'socket': {entry},\n    }},\n}})\n")
         );
+        let by_itself = Origin::GuiWithProxy {
+            address: "the core of this OMD site".into(),
+        };
+        assert_eq!(plan.proxied[0].origin, by_itself, "{socket}");
     }
 }
 
@@ -205,6 +213,14 @@ fn an_entry_is_kept_when_the_gui_is_connected_to_its_socket() {
             assert_eq!(
                 (&plan.proxied[0].origin, &plan.left[..]),
                 (&Origin::File, &[][..])
+            );
+            assert_eq!(
+                report(&plan, &here()),
+                "
+Nothing to be changed: connected to this socket already, entry kept:
+
+    muc  /omd/sites/x/tmp/run/liveproxy/muc
+"
             );
         }
     }
@@ -249,14 +265,15 @@ fn the_socket_of_another_proxy_is_an_address() {
 
 #[test]
 fn what_the_gui_says_wins_over_an_older_entry() {
-    let plan = import(
-        "'one': {'socket': 'unix:/omd/sites/x/tmp/run/liveproxy/muc'}, 'muc': {'socket': ('10.9.9.9', 1)}",
-        Some(MUC),
-    );
-    assert_eq!(
-        entries(&plan),
-        "    'muc': {\n        'socket': ('10.9.9.9', 1),\n    },\n})\n"
-    );
+    let one = "'one': {'socket': 'unix:/omd/sites/x/tmp/run/liveproxy/muc'}";
+    let muc = "'muc': {'socket': ('10.9.9.9', 1)}";
+    for sites in [format!("{one}, {muc}"), format!("{muc}, {one}")] {
+        assert_eq!(
+            entries(&import(&sites, Some(MUC))),
+            "    'muc': {\n        'socket': ('10.9.9.9', 1),\n    },\n})\n",
+            "{sites}"
+        );
+    }
 }
 
 #[test]
@@ -270,6 +287,15 @@ fn an_entry_that_is_left_out_is_told_with_its_address() {
         report(&plan, &here())
             .contains("muc  no longer in the GUI, entry left out (it was ('10.1.1.2', 6557))")
     );
+}
+
+#[test]
+fn a_site_is_gone_only_if_the_gui_has_neither_its_name_nor_its_socket() {
+    let renamed = "'ber': {'socket': 'unix:/omd/sites/x/tmp/run/liveproxy/muc'}";
+    assert_eq!(reasons(&import(renamed, Some(MUC))), []);
+    let disabled = "'muc': {'socket': ('10.1.1.2', 6557), 'disabled': True}";
+    let plan = import(disabled, Some(MUC));
+    assert_eq!(reasons(&plan), [("muc", &Reason::Disabled)]);
 }
 
 #[test]

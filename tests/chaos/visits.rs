@@ -85,12 +85,9 @@ impl Visitor<'_> {
         let size = self.some_size();
         let mut query = self.query(house, manner, "", size);
         query.request.push(b'\n');
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, &query.request)? else {
             return Ok(());
         };
-        if !self.write(&stream, &query.request) {
-            return Ok(());
-        }
         let outcome = read_framed(&stream, &query, || {})?;
         self.note(&outcome);
         let rest = read_bare(&stream)?;
@@ -106,12 +103,9 @@ impl Visitor<'_> {
         if !half_closes {
             query.request.push(b'\n');
         }
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, &query.request)? else {
             return Ok(());
         };
-        if !self.write(&stream, &query.request) {
-            return Ok(());
-        }
         if half_closes {
             let _ = stream.shutdown(Shutdown::Write);
         }
@@ -147,12 +141,9 @@ impl Visitor<'_> {
         let size = 1 + self.random.below(LARGEST);
         let mut query = self.query(house, manner, "", size);
         query.request.push(b'\n');
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, &query.request)? else {
             return Ok(());
         };
-        if !self.write(&stream, &query.request) {
-            return Ok(());
-        }
         let pause = match self.random.chance(10) {
             true => LONG_PAUSE,
             false => Duration::from_millis(self.random.below(20)),
@@ -177,12 +168,9 @@ impl Visitor<'_> {
             bytes.push(b'\n');
             queries.push(query);
         }
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, &bytes)? else {
             return Ok(());
         };
-        if !self.write(&stream, &bytes) {
-            return Ok(());
-        }
         for query in &queries {
             let outcome = read_framed(&stream, query, || {})?;
             self.note(&outcome);
@@ -217,12 +205,9 @@ impl Visitor<'_> {
         let headers = format!("WaitTrigger: all\nWaitTimeout: {limit}\n");
         let mut query = self.query(house, manner, &headers, 0);
         query.request.push(b'\n');
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, &query.request)? else {
             return Ok(());
         };
-        if !self.write(&stream, &query.request) {
-            return Ok(());
-        }
         if self.random.chance(20) {
             self.book.count("vanished from a wait");
             return Ok(());
@@ -233,12 +218,9 @@ impl Visitor<'_> {
     }
 
     fn talk_nonsense(&mut self, house: &House) -> Result<(), String> {
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, b"LOGROTATE\nKeepAlive: on\n\n")? else {
             return Ok(());
         };
-        if !self.write(&stream, b"LOGROTATE\nKeepAlive: on\n\n") {
-            return Ok(());
-        }
         let answer = read_bare(&stream)?;
         self.book.count("nonsense");
         match answer == b"Invalid request method\n" {
@@ -268,12 +250,9 @@ impl Visitor<'_> {
     /// As Thruk does.
     fn command_and_listen(&mut self, house: &House) -> Result<(), String> {
         let line = self.command(house);
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, format!("{line}\n\n").as_bytes())? else {
             return Ok(());
         };
-        if !self.write(&stream, format!("{line}\n\n").as_bytes()) {
-            return Ok(());
-        }
         let _ = stream.shutdown(Shutdown::Write);
         let answer = read_bare(&stream);
         let told = match &answer {
@@ -299,12 +278,9 @@ impl Visitor<'_> {
         let line = self.command(house);
         let mut query = self.query(house, GUI, "", 0);
         query.request.push(b'\n');
-        let Some(stream) = self.connect(house)? else {
+        let Some(stream) = self.send(house, format!("{line}\n\n").as_bytes())? else {
             return Ok(());
         };
-        if !self.write(&stream, format!("{line}\n\n").as_bytes()) {
-            return Ok(());
-        }
         if !self.write(&stream, &query.request) {
             self.book.sent(house.name, line, Told::Nothing);
             return Ok(());

@@ -3,16 +3,10 @@
 
 use std::time::Duration;
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, QUERY, right_answer};
 use crate::support::client::{assert_same, kept_and_framed};
 use crate::support::site::payload;
 use crate::support::{Fault, Place, Response, eventually};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 /// Asserts the right answer, or an error that the proxy made itself.
 #[track_caller]

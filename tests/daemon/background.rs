@@ -4,13 +4,9 @@
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_answers};
 use crate::support::daemon::signal;
-use crate::support::{Background, Client, Daemon, FakeSite, awaited, eventually, site};
-
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-}
+use crate::support::{Background, Daemon, FakeSite, awaited, eventually, site};
 
 #[test]
 fn the_command_returns_when_it_serves_and_a_stop_leaves_nothing_behind() {
@@ -101,17 +97,26 @@ fn another_daemon_on_a_socket_is_named_and_left_alone() {
 #[test]
 fn a_second_daemon_is_refused_with_the_first_one_s_number() {
     let fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, BRISK));
+    let background = Background::new(&site("muc", &fake, BRISK));
+    let expect_refused_beside = |pid: u32| {
+        for arguments in [&[][..], &["-g"]] {
+            let run = background.run(arguments);
+            assert_eq!(run.code(), 1, "{run:?}");
+            let named = format!("running already, process {pid}");
+            assert!(run.stderr.contains(&named), "no {named:?} in {run:?}");
+        }
+        assert_eq!(background.processes(), [pid]);
+        assert_eq!(background.pid(), Some(pid));
+        expect_answers(&background.client("muc"));
+    };
+    assert_eq!(background.run(&[]).code(), 0);
     let pid = background.expect_pid();
-    for arguments in [&[][..], &["-g"]] {
-        let run = background.run(arguments);
-        assert_eq!(run.code(), 1, "{run:?}");
-        let named = format!("running already, process {pid}");
-        assert!(run.stderr.contains(&named), "no {named:?} in {run:?}");
-    }
-    assert_eq!(background.processes(), [pid]);
-    assert_eq!(background.pid(), Some(pid));
-    expect_answers(&background.client("muc"));
+    expect_refused_beside(pid);
+    // What is left of it is no obstacle for one in the foreground either.
+    signal(pid, "KILL");
+    background.await_gone(pid);
+    let foreground = background.another().start();
+    expect_refused_beside(foreground.pid());
 }
 
 #[test]

@@ -3,10 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair, rewritten};
-use crate::story::{
-    QUERY, Story, expect_refused_at_once, expect_unreachable, mark_ready, run_query,
-};
+use crate::pair::{BRISK, Pair, QUERY, expect_held};
+use crate::story::{Story, expect_refused_at_once, expect_unreachable, mark_ready, run_query};
 use crate::support::client::kept_and_framed;
 use crate::support::{BlackHole, Client, Daemon, FakeSite, eventually, site};
 
@@ -170,7 +168,7 @@ impl Chain {
     fn run_query(&self) -> Client {
         let held = self.middle.site.stalled();
         let client = self.outer.client("muc");
-        client.send(kept_and_framed("GET held\nTest-Hold: on"));
+        client.send(kept_and_framed("GET hosts\nTest-Hold: on"));
         self.middle.site.await_stalled(held + 1);
         client
     }
@@ -215,8 +213,7 @@ fn a_process_that_is_stopped_under_busy_channels_keeps_its_queries() {
     chain.middle.daemon.signal("CONT");
     chain.middle.site.release();
     for client in &running {
-        let answer = rewritten("GET held", "Test-Hold: on\n");
-        client.read_response().expect(answer);
+        expect_held(client);
     }
     story.await_state("ready", "busy");
     assert_eq!(story.states(), [busy.as_str(), "ready"]);

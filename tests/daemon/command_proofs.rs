@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::commands::{QUIET, command};
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
-use crate::support::{Event, Fault, Place, eventually};
+use crate::support::{Client, Event, Fault, Place, eventually};
 
 /// Longer than a channel may have been silent before a command.
 const IDLE: Duration = Duration::from_millis(1_200);
@@ -16,13 +16,21 @@ fn events_from(pair: &Pair, mark: usize) -> Vec<Event> {
     pair.site.events().split_off(mark)
 }
 
-#[test]
-fn proves_a_channel_that_was_idle_before_it_trusts_it_with_a_command() {
-    let pair = Pair::start(&format!("{QUIET}'channels': 1"));
-    pair.site.await_ready(1);
+/// A site of so many channels that have been silent for long enough, a client, and how much has
+/// happened at the site by now.
+#[track_caller]
+fn idle(channels: usize) -> (Pair, Client, usize) {
+    let pair = Pair::start(&format!("{QUIET}'channels': {channels}"));
+    pair.site.await_ready(channels);
     let client = pair.client();
     client.expect_silence(IDLE);
     let mark = pair.site.events().len();
+    (pair, client, mark)
+}
+
+#[test]
+fn proves_a_channel_that_was_idle_before_it_trusts_it_with_a_command() {
+    let (pair, client, mark) = idle(1);
     client.send(format!("{}\n\n", command("PROVED")));
     eventually("the barrier is read", || {
         events_from(&pair, mark).len() >= 3
@@ -36,11 +44,7 @@ fn proves_a_channel_that_was_idle_before_it_trusts_it_with_a_command() {
 
 #[test]
 fn does_not_prove_a_channel_that_has_just_answered() {
-    let pair = Pair::start(&format!("{QUIET}'channels': 1"));
-    pair.site.await_ready(1);
-    let client = pair.client();
-    client.expect_silence(IDLE);
-    let mark = pair.site.events().len();
+    let (pair, client, mark) = idle(1);
     let query = String::from_utf8(kept_and_framed("GET first")).unwrap();
     client.send(format!("{query}{}\n\n", command("AT_ONCE")));
     client.read_response().expect(rewritten("GET first", ""));
@@ -55,8 +59,7 @@ fn does_not_prove_a_channel_that_has_just_answered() {
 fn a_command_waits_longer_for_a_channel_than_a_query() {
     let pair = Pair::start(&format!("{QUIET}'channels': 1, 'channel_timeout': 0.3"));
     pair.site.await_ready(1);
-    let holder = pair.client();
-    holder.send(kept_and_framed("GET held\nTest-Hold: on"));
+    let holder = pair.holder();
     pair.site.await_stalled(1);
     let patient = pair.client();
     patient.send(format!("{}\n", command("PATIENT")));
@@ -67,8 +70,7 @@ fn a_command_waits_longer_for_a_channel_than_a_query() {
     patient.expect_silence(Duration::from_millis(50));
     assert!(pair.site.commands().is_empty());
     pair.site.release();
-    let answer = rewritten("GET held", "Test-Hold: on\n");
-    holder.read_response().expect(answer);
+    expect_held(&holder);
     assert_eq!(patient.read_to_end(), b"");
     assert_eq!(pair.site.commands(), [command("PATIENT")]);
 }
@@ -80,11 +82,7 @@ fn a_command_whose_channel_ends_at_the_proof_is_delivered_once_on_another() {
         Fault::Reset(Place::BeforeHeader),
         Fault::Close(Place::InHeader(9)),
     ] {
-        let pair = Pair::start(&format!("{QUIET}'channels': 2"));
-        pair.site.await_ready(2);
-        let client = pair.client();
-        client.expect_silence(IDLE);
-        let mark = pair.site.events().len();
+        let (pair, client, mark) = idle(2);
         pair.site.next_heartbeat(fault.clone());
         client.send(format!("{}\n", command("MOVED")));
         client.half_close();
@@ -105,8 +103,7 @@ fn a_command_whose_channel_ends_at_the_proof_is_delivered_once_on_another() {
 fn commands_that_wait_when_the_site_dies_are_told_or_kept() {
     let mut pair = Pair::start(&format!("{QUIET}'channels': 1, 'channel_timeout': 20"));
     pair.site.await_ready(1);
-    let holder = pair.client();
-    holder.send(kept_and_framed("GET held\nTest-Hold: on"));
+    let _holder = pair.holder();
     pair.site.await_stalled(1);
     let waiting = pair.client();
     waiting.send(format!("{}\n", command("WAITED_FOR")));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::site::payload;
 use crate::support::{Fault, Place, eventually};
@@ -153,8 +153,7 @@ fn delivers_every_command_of_many_clients_once() {
 fn a_client_that_leaves_takes_its_query_along_and_not_its_commands() {
     let pair = Pair::start(&format!("{QUIET}'channels': 1, 'channel_timeout': 20"));
     pair.site.await_ready(1);
-    let holder = pair.client();
-    holder.send(kept_and_framed("GET held\nTest-Hold: on"));
+    let holder = pair.holder();
     pair.site.await_stalled(1);
     let client = pair.client();
     let query = String::from_utf8(kept_and_framed("GET behind")).unwrap();
@@ -167,8 +166,7 @@ fn a_client_that_leaves_takes_its_query_along_and_not_its_commands() {
     later.send(kept_and_framed("GET later"));
     later.expect_silence(Duration::from_millis(50));
     pair.site.release();
-    let answer = rewritten("GET held", "Test-Hold: on\n");
-    holder.read_response().expect(answer);
+    expect_held(&holder);
     later.read_response().expect(rewritten("GET later", ""));
     eventually("both arrive", || pair.site.commands().len() >= 2);
     pair.expect_unharmed();

@@ -17,13 +17,6 @@ fn now() -> f64 {
     now.as_secs_f64()
 }
 
-/// A client whose query the site holds back.
-fn holder(pair: &Pair) -> Client {
-    let client = pair.client();
-    client.send(kept_and_framed("GET hosts\nTest-Hold: on"));
-    client
-}
-
 #[test]
 fn channels_at_work_and_queries_that_wait_are_counted_while_it_is_so() {
     let pair = Pair::start("'channels': 2, 'channel_timeout': 60.0");
@@ -33,12 +26,12 @@ fn channels_at_work_and_queries_that_wait_are_counted_while_it_is_so() {
     assert_eq!(console.number("muc", "channels_busy"), 0.0);
     assert_eq!(console.number("muc", "channels_configured"), 2.0);
     assert_eq!(console.number("muc", "clients"), 0.0);
-    let holders = [holder(&pair), holder(&pair)];
+    let holders = [pair.holder(), pair.holder()];
     pair.site.await_stalled(2);
     assert_eq!(console.number("muc", "channels_busy"), 2.0);
     assert_eq!(console.number("muc", "waiting"), 0.0);
     assert_eq!(console.number("muc", "oldest_wait"), 0.0);
-    let waiting: Vec<Client> = (0..3).map(|_| holder(&pair)).collect();
+    let waiting: Vec<Client> = (0..3).map(|_| pair.holder()).collect();
     console.await_number("muc", "waiting", 3.0);
     assert_eq!(console.number("muc", "clients"), 5.0);
     let first = console.number("muc", "oldest_wait");
@@ -247,11 +240,11 @@ fn a_site_that_moves_keeps_what_was_counted_and_what_is_still_finished() {
     for _ in 0..3 {
         assert_eq!(pair.ask("GET hosts").code, 200);
     }
-    let held = holder(&pair);
+    let held = pair.holder();
     pair.site.await_stalled(1);
     let next = FakeSite::start();
     let text = site("muc", &next, &format!("{BRISK}'channels': 2"));
-    std::fs::write(pair.daemon.root().join("etc/check_mk/liveproxyd.mk"), text).unwrap();
+    pair.daemon.configure(&text);
     console.order("RELOAD");
     next.await_ready(2);
     assert_eq!(console.number("muc", "queries"), 4.0);

@@ -2,15 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, QUERY, right_answer};
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, FakeSite, Fault, Place, Spec, eventually, site};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 /// Heartbeats that are missed soon: every second, and half a second of patience.
 const ALERT: &str = "'heartbeat': (1, 0.5), ";
@@ -140,8 +134,7 @@ fn a_query_that_runs_when_the_site_dies_is_answered_at_once() {
     let keys = format!("{ALERT}'channels': 3, 'query_timeout': 600");
     let pair = Pair::start(&keys);
     pair.site.await_ready(3);
-    let client = pair.client();
-    client.send(kept_and_framed("GET x\nTest-Hold: on"));
+    let client = pair.holder();
     pair.site.await_stalled(1);
     pair.site.all_heartbeats(Fault::Stall(Place::BeforeHeader));
     let response = client.read_response();
@@ -156,13 +149,7 @@ fn queries_that_wait_when_the_site_dies_are_answered_at_once() {
     let keys = "'channels': 2, 'channel_timeout': 600, 'query_timeout': 600";
     let mut pair = Pair::start(keys);
     pair.site.await_ready(2);
-    let clients: Vec<_> = (0..6)
-        .map(|_| {
-            let client = pair.client();
-            client.send(kept_and_framed("GET x\nTest-Hold: on"));
-            client
-        })
-        .collect();
+    let clients: Vec<_> = (0..6).map(|_| pair.holder()).collect();
     pair.site.await_stalled(2);
     pair.site.refuse();
     pair.site.reset_all();
@@ -284,7 +271,10 @@ fn a_unix_site_that_is_away_is_not_reachable() {
     pair.ask(QUERY).expect(right_answer());
     pair.site.refuse();
     pair.site.close_all();
-    await_death(&pair);
+    // If no attempt was under way, it is dead by the end of its channels until the next one.
+    eventually("an attempt is refused", || {
+        pair.ask(QUERY).text().contains("Connection refused")
+    });
     expect_unreachable(&pair.client(), "Connection refused");
     pair.site.listen();
     pair.await_answers();

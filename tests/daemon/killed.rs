@@ -3,8 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::pair::{BRISK, Pair, rewritten};
-use crate::story::QUERY;
+use crate::pair::{BRISK, Pair, QUERY, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::signal;
 use crate::support::site::payload;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -197,45 +196,6 @@ fn logs_to_standard_output_in_the_foreground() {
     let said = lines.iter().any(|line| line.contains(&serving));
     assert!(said, "no {serving:?} in {lines:?}");
     assert!(!pair.daemon.root().join("var/log/livepd.log").exists());
-}
-
-/// A start on the root of another daemon.
-fn start_beside(root: &Path) -> Run {
-    let root = root.display().to_string();
-    let builder = Daemon::builder().without_root();
-    builder.arg("--root").arg(&root).arg("-g").run()
-}
-
-#[test]
-fn refuses_to_start_beside_itself() {
-    let pair = Pair::start("");
-    let run = start_beside(pair.daemon.root());
-    assert_eq!(run.code(), 1, "{run:?}");
-    let pid = pair.daemon.pid().to_string();
-    assert!(run.stderr.contains(&pid), "no {pid} in {run:?}");
-    pair.expect_unharmed();
-}
-
-#[test]
-fn takes_no_offence_at_a_stale_pid_file() {
-    // A process that lives and is no daemon, one that cannot live, and nonsense.
-    for text in [
-        format!("{}\n", std::process::id()),
-        "4194999\n".to_owned(),
-        String::new(),
-        "x\n".to_owned(),
-    ] {
-        let fake = FakeSite::start();
-        let builder = Daemon::builder()
-            .config(&site("muc", &fake, BRISK))
-            .file("tmp/run/liveproxyd.pid", &text)
-            .file("tmp/run/liveproxy/.keep", "");
-        // What a crash leaves behind: a socket that nobody serves.
-        drop(UnixListener::bind(builder.root().socket("muc")).unwrap());
-        let daemon = builder.start();
-        let client = daemon.client("muc");
-        client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-    }
 }
 
 /// All sockets whose paths are printed in these lines.

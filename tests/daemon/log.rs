@@ -4,14 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, expect_answers, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::signal;
-use crate::support::{Background, Client, Daemon, FakeSite, Fault, eventually, site};
-
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-}
+use crate::support::{Background, Daemon, FakeSite, Fault, eventually, site};
 
 /// Whether a line begins as `2026-11-20 17:52:24,739 [INFO] `.
 fn is_stamped(line: &str) -> bool {

@@ -5,21 +5,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, QUERY, expect_held, rewritten, right_answer};
+use crate::story::let_pass;
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, FakeSite, Fault, Place, eventually, site};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
-
-/// Lets time pass. What is tested here is that nothing happens in it, or that it may pass.
-fn let_pass(time: Duration) {
-    let end = Instant::now() + time;
-    eventually("the time is over", || Instant::now() >= end);
-}
 
 /// How often the daemon is woken up in a second, over a few of them.
 fn wakes_a_second(daemon: &Daemon) -> f64 {
@@ -171,13 +160,7 @@ fn an_answer_that_came_while_the_daemon_stood_still_is_in_time() {
     pair.site.await_ready(2);
     for _ in 0..2 {
         // All channels are at work, and one more client waits.
-        let held: Vec<Client> = (0..2)
-            .map(|_| {
-                let client = pair.client();
-                client.send(kept_and_framed("GET x\nTest-Hold: on"));
-                client
-            })
-            .collect();
+        let held: Vec<Client> = (0..2).map(|_| pair.holder()).collect();
         pair.site.await_stalled(2);
         let waiting = pair.client();
         waiting.send(kept_and_framed(QUERY));
@@ -188,9 +171,7 @@ fn an_answer_that_came_while_the_daemon_stood_still_is_in_time() {
             half.send("KeepAlive: on\nResponseHeader: fixed16\n\n");
         });
         for client in &held {
-            client
-                .read_response()
-                .expect(rewritten("GET x", "Test-Hold: on\n"));
+            expect_held(client);
         }
         waiting.read_response().expect(right_answer());
         half.read_response().expect(rewritten("GET half", ""));

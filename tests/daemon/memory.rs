@@ -101,9 +101,9 @@ fn fifty_slow_lines_at_once_stay_within_the_memory_for_responses() {
     }
 }
 
-/// Clients that take nothing of responses of this size, until all that is there is held for them.
-fn crowd_that_does_not_read(pair: &Pair, count: usize, size: usize) -> Vec<Client> {
-    let before = pair.daemon.resident_kb();
+/// Clients that take nothing of responses of this size, until all that is there is held for them
+/// by a daemon that held nothing `before`.
+fn crowd_that_does_not_read(pair: &Pair, before: usize, count: usize, size: usize) -> Vec<Client> {
     let crowd: Vec<Client> = (0..count)
         .map(|_| {
             let client = pair.client();
@@ -128,7 +128,7 @@ fn memory_goes_back_to_the_system_after_a_peak() {
     let before = pair.daemon.resident_kb();
     // Large ones and ones that no allocator asks the system for one by one.
     for (count, size) in [(11, 10 * MB), (130, 950_000), (11, 10 * MB)] {
-        let mut crowd = crowd_that_does_not_read(&pair, count, size);
+        let mut crowd = crowd_that_does_not_read(&pair, before, count, size);
         let peak = pair.daemon.resident_kb();
         // The last one stays: what lies behind the free memory must not keep it.
         let last = crowd.pop();

@@ -8,15 +8,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::control::{STRANGER, as_other};
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, expect_answers};
 use crate::support::daemon::signal;
-use crate::support::{Background, Client, Daemon, FakeSite, eventually, site};
+use crate::support::{Background, Daemon, FakeSite, eventually, site};
 
 const PRECIOUS: &str = "precious\n";
-
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-}
 
 fn make_pipe(path: &Path) {
     let status = Command::new("mkfifo").arg(path).status().unwrap();

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::site::Identity;
 use crate::support::{Daemon, Event, FakeSite, Fault, Namespace, Place, eventually, site};
@@ -76,13 +76,9 @@ fn of_two_addresses_the_one_that_answers_queries_is_kept() {
         taken.len()
     };
     let keys = "'heartbeat': (1, 0.3)";
-    let builder = Daemon::builder()
-        .config(&site("muc", fake.spec_named("twofold"), keys))
-        .file("hosts", "127.0.0.1 twofold\n127.0.0.2 twofold\n");
-    let hosts = builder.root().file("hosts");
-    let daemon = builder
-        .wrapped(network.wrapper_with_file(&hosts, "/etc/hosts"))
-        .start();
+    let builder = Daemon::builder().config(&site("muc", fake.spec_named("twofold"), keys));
+    let hosts = "127.0.0.1 twofold\n127.0.0.2 twofold\n";
+    let (daemon, _) = network.start_with_file(builder, "/etc/hosts", hosts);
     let pair = Pair { daemon, site: fake };
     pair.await_answers();
     // Which one came first is the resolver's choice.
@@ -108,8 +104,7 @@ fn a_channel_to_icinga_2_serves_further_queries_for_a_while() {
 #[test]
 fn opens_a_second_channel_to_icinga_2_only_while_a_query_waits() {
     let pair = unneeded("'channel_timeout': 20");
-    let held = pair.client();
-    held.send(kept_and_framed("GET x\nTest-Hold: on"));
+    let held = pair.holder();
     pair.site.await_stalled(1);
     held.expect_silence(Duration::from_millis(200));
     assert_eq!(pair.site.open_channels(), 1);
@@ -126,8 +121,7 @@ fn opens_a_second_channel_to_icinga_2_only_while_a_query_waits() {
     }
     assert_eq!(pair.site.stalled(), 1);
     pair.site.release();
-    let answer = rewritten("GET x", "Test-Hold: on\n");
-    held.read_response().expect(answer);
+    expect_held(&held);
     assert_eq!(pair.site.max_open(), 2);
     assert_eq!(pair.site.accepted(), 3);
     expect_always_ready(&pair);

@@ -2,35 +2,17 @@
 
 use serde_json::json;
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::site::Identity;
 use crate::support::{Client, Daemon, FakeSite, eventually, site};
-
-const HELD: &str = "GET hosts\nTest-Hold: on";
-
-fn holder(pair: &Pair) -> Client {
-    let client = pair.client();
-    client.send(kept_and_framed(HELD));
-    client
-}
-
-#[track_caller]
-fn expect_held(client: &Client) {
-    let body = rewritten("GET hosts", "Test-Hold: on\n");
-    client.read_response().expect(body);
-}
-
-fn configure(daemon: &Daemon, text: &str) {
-    std::fs::write(daemon.root().join("etc/check_mk/liveproxyd.mk"), text).unwrap();
-}
 
 #[test]
 fn a_disabled_site_finishes_what_runs_and_tells_the_others_why() {
     let pair = Pair::start("'channels': 1, 'channel_timeout': 60.0");
     pair.site.await_ready(1);
     let console = pair.daemon.console();
-    let running = holder(&pair);
+    let running = pair.holder();
     pair.site.await_stalled(1);
     let waiting = [pair.client(), pair.client()];
     waiting[0].send(kept_and_framed("GET hosts"));
@@ -74,7 +56,7 @@ fn a_disabled_site_finishes_what_runs_and_tells_the_others_why() {
 fn a_query_that_loses_its_channel_after_the_order_is_told_at_once() {
     let pair = Pair::start("'channels': 1, 'query_timeout': 600.0");
     pair.site.await_ready(1);
-    let running = holder(&pair);
+    let running = pair.holder();
     pair.site.await_stalled(1);
     pair.daemon.console().order("DISABLE_SITE;muc;gone");
     pair.site.close_all();
@@ -127,7 +109,8 @@ fn a_site_stays_disabled_over_a_reload_and_a_move() {
         (&next, "'channels': 3, 'channel_timeout': 1.0"),
     ] {
         let mark = pair.daemon.log_mark();
-        configure(&pair.daemon, &site("muc", fake, &format!("{BRISK}{keys}")));
+        pair.daemon
+            .configure(&site("muc", fake, &format!("{BRISK}{keys}")));
         console.order("RELOAD");
         pair.daemon.wait_log_after(mark, "configuration read again");
         assert_eq!(console.text("muc", "state"), "disabled");
@@ -193,7 +176,7 @@ fn reconnecting_replaces_idle_channels_at_once_and_busy_ones_when_they_are_done(
     let pair = Pair::start("'channels': 3");
     pair.site.await_ready(3);
     let console = pair.daemon.console();
-    let running = holder(&pair);
+    let running = pair.holder();
     pair.site.await_stalled(1);
     let deaths = console.number("muc", "deaths");
     console.order("RECONNECT_SITE;muc");
@@ -276,7 +259,7 @@ fn a_reload_is_good_or_its_error_is_to_be_seen() {
     let loaded = time("last_reload");
     assert!(loaded > 0.0);
     assert_eq!((error().as_str(), time("config_error_since")), ("", 0.0));
-    configure(&pair.daemon, "sites = (\n");
+    pair.daemon.configure("sites = (\n");
     console.order("RELOAD");
     eventually("the error is shown", || error().contains("liveproxyd.mk:"));
     assert!(time("config_error_since") >= loaded);
@@ -284,7 +267,7 @@ fn a_reload_is_good_or_its_error_is_to_be_seen() {
     // The site is served as before.
     pair.ask("GET hosts").expect(rewritten("GET hosts", ""));
     let good = site("muc", &pair.site, &format!("{BRISK}'channels': 2"));
-    configure(&pair.daemon, &good);
+    pair.daemon.configure(&good);
     console.order("RELOAD");
     eventually("the error is gone", || error().is_empty());
     assert!(time("last_reload") >= loaded);
@@ -296,7 +279,7 @@ fn shut_down_by_order_it_finishes_what_it_was_asked() {
     let mut pair = Pair::start("'channels': 1");
     pair.site.await_ready(1);
     let console = pair.daemon.console();
-    let running = holder(&pair);
+    let running = pair.holder();
     pair.site.await_stalled(1);
     console.order("SHUTDOWN");
     eventually("the sockets are gone", || {

@@ -1,5 +1,6 @@
 //! The commonest arrangement: one fake site named `muc` and a daemon in front of it.
 
+use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, FakeSite, Response, eventually, site};
 
 /// Keys that bring a lost channel back fast and take no test's time for it.
@@ -41,6 +42,15 @@ impl Pair {
         self.client().ask(lines)
     }
 
+    /// A new client whose query the site holds back until it is told to release it. Where no
+    /// channel is free, the query waits for one.
+    #[track_caller]
+    pub fn holder(&self) -> Client {
+        let client = self.client();
+        client.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+        client
+    }
+
     /// Waits until queries are answered again.
     #[track_caller]
     pub fn await_answers(&self) {
@@ -74,4 +84,25 @@ impl Pair {
 /// the other lines as they came. The fake site answers with it too.
 pub fn rewritten(first: &str, rest: &str) -> Vec<u8> {
     format!("{first}\nResponseHeader: fixed16\nKeepAlive: on\n{rest}\n").into_bytes()
+}
+
+/// A query that is told apart from others.
+pub const QUERY: &str = "GET hosts\nFilter: name = asked";
+
+/// What it is answered.
+pub fn right_answer() -> Vec<u8> {
+    rewritten("GET hosts", "Filter: name = asked\n")
+}
+
+/// Asserts that this client gets its own right answer.
+#[track_caller]
+pub fn expect_answers(client: &Client) {
+    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
+}
+
+/// Asserts that a [holder](Pair::holder) gets the answer to what was held back.
+#[track_caller]
+pub fn expect_held(client: &Client) {
+    let answer = rewritten("GET hosts", "Test-Hold: on\n");
+    client.read_response().expect(answer);
 }

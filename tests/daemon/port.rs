@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, expect_answers, expect_held, rewritten};
 use crate::support::chain::free_port;
 use crate::support::client::kept_and_framed;
 use crate::support::site::payload;
@@ -20,11 +20,6 @@ fn offer(port: u16, keys: &str) -> String {
 
 fn client(port: u16) -> Client {
     Client::connect_tcp(SocketAddr::from((V4, port)))
-}
-
-#[track_caller]
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
 }
 
 /// Whether somebody who connects from `from` is let in; otherwise he must be closed without a byte.
@@ -228,8 +223,7 @@ fn a_reload_brings_ports_takes_them_and_moves_them_without_touching_anybody() {
     expect_answers(&local);
     let reload = |keys: [&str; 2]| {
         let mark = daemon.log_mark();
-        let file = daemon.root().join("etc/check_mk/liveproxyd.mk");
-        std::fs::write(file, config(keys)).unwrap();
+        daemon.configure(&config(keys));
         daemon.signal("HUP");
         daemon.wait_log_after(mark, "configuration read again")
     };
@@ -267,8 +261,7 @@ fn a_port_that_cannot_be_had_leaves_everything_as_it_was_at_a_reload() {
         site("muc", &pair.site, &offer(taken, "")),
         site("ber", &pair.site, ""),
     ];
-    let file = pair.daemon.root().join("etc/check_mk/liveproxyd.mk");
-    std::fs::write(file, text.concat()).unwrap();
+    pair.daemon.configure(&text.concat());
     pair.daemon.signal("HUP");
     pair.daemon
         .wait_log(&format!("cannot listen on port {taken}"));
@@ -284,8 +277,7 @@ fn a_site_at_another_address_keeps_its_port() {
     let daemon = Daemon::start(&site("muc", &fakes[0], &keys));
     let kept = client(port);
     expect_answers(&kept);
-    let file = daemon.root().join("etc/check_mk/liveproxyd.mk");
-    std::fs::write(file, site("muc", &fakes[1], &keys)).unwrap();
+    daemon.configure(&site("muc", &fakes[1], &keys));
     daemon.signal("HUP");
     daemon.wait_log("configuration read again");
     expect_answers(&kept);
@@ -308,8 +300,7 @@ fn a_stop_answers_what_was_asked_at_the_port_and_leaves_it_free_at_once() {
     eventually("nobody listens", || !is_open(port));
     assert!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok());
     pair.site.release();
-    let held = rewritten("GET hosts", "Test-Hold: on\n");
-    slow.read_response().expect(held);
+    expect_held(&slow);
     assert!(slow.at_end());
     drop((idle, slow));
     assert_eq!(pair.daemon.await_end().code(), Some(0));
@@ -322,8 +313,7 @@ fn a_command_that_crosses_the_end_of_its_connection_is_still_delivered() {
     let crossing = client(port);
     expect_answers(&crossing);
     // Something else keeps the daemon and its site busy meanwhile.
-    let slow = pair.client();
-    slow.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    let slow = pair.holder();
     pair.site.await_stalled(1);
     pair.daemon.signal("TERM");
     assert!(crossing.at_end());
@@ -333,8 +323,7 @@ fn a_command_that_crosses_the_end_of_its_connection_is_still_delivered() {
         pair.site.commands() == ["COMMAND [1] CROSSING"]
     });
     pair.site.release();
-    slow.read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&slow);
     drop(slow);
     assert_eq!(pair.daemon.await_end().code(), Some(0));
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_held, rewritten};
 use crate::support::chain::free_port;
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, FakeSite, Spec, eventually, site};
@@ -40,8 +40,7 @@ fn a_site_whose_channels_are_all_busy_is_not_dead_in_front() {
         "{lines:#?}"
     );
     fake.release();
-    slow.read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&slow);
 }
 
 #[test]

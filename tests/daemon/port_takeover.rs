@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_answers, expect_held};
 use crate::support::chain::free_port;
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::signal;
@@ -22,20 +22,6 @@ fn offer(port: u16) -> String {
     format!("'tcp': {{'port': {port}, 'only_from': ['127.0.0.1']}}, ")
 }
 
-#[track_caller]
-fn take_over(background: &Background) -> u32 {
-    let old = background.expect_pid();
-    let run = background.run(&["--takeover"]);
-    assert_eq!(run.code(), 0, "{run:?}");
-    assert_ne!(old, background.expect_pid());
-    old
-}
-
-#[track_caller]
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-}
-
 #[test]
 fn twenty_takeovers_under_load_lose_nothing_at_a_port() {
     let (fake, port) = (FakeSite::start(), free_port());
@@ -45,7 +31,7 @@ fn twenty_takeovers_under_load_lose_nothing_at_a_port() {
     load.add_tcp(there(port), 1);
     load.await_more(20);
     for _ in 0..TAKEOVERS {
-        let old = take_over(&background);
+        let (old, _) = background.take_over();
         load.await_more(20);
         background.await_gone(old);
     }
@@ -67,7 +53,7 @@ fn clients_of_a_daemon_in_front_lose_nothing_when_the_one_behind_is_followed() {
     let load = Load::start(&sockets);
     load.await_more(20);
     for _ in 0..5 {
-        let old = take_over(&behind);
+        let (old, _) = behind.take_over();
         load.await_more(20);
         behind.await_gone(old);
     }
@@ -83,15 +69,14 @@ fn the_old_one_finishes_what_it_was_asked_at_its_port_and_gets_no_more() {
     fake.await_stalled(1);
     let kept = Client::connect_tcp(there(port));
     expect_answers(&kept);
-    let old = take_over(&background);
+    let (old, _) = background.take_over();
     assert!(kept.at_end());
     for _ in 0..20 {
         expect_answers(&Client::connect_tcp(there(port)));
     }
     assert!(background.runs(old));
     fake.release();
-    slow.read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&slow);
     assert!(slow.at_end());
     drop((slow, kept));
     background.await_gone(old);
@@ -104,7 +89,7 @@ fn one_that_has_followed_takes_no_port_of_others() {
     let (fake, port) = (FakeSite::start(), free_port());
     let other = Daemon::start(&site("ber", &fake, &offer(port)));
     let background = Background::start(&site("muc", &fake, BRISK));
-    take_over(&background);
+    background.take_over();
     let pid = background.expect_pid();
     background.configure(&site("muc", &fake, &format!("{BRISK}{}", offer(port))));
     signal(pid, "HUP");

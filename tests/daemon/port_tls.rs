@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_answers, rewritten};
 use crate::support::certificates::{Authority, Identity, usual};
 use crate::support::chain::{free_port, pem_of};
 use crate::support::client::kept_and_framed;
@@ -71,11 +71,6 @@ impl Offered {
         let lines = self.daemon.log();
         lines.iter().filter(|line| line.contains(words)).count()
     }
-}
-
-#[track_caller]
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
 }
 
 #[test]

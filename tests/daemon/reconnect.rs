@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use crate::pair::Pair;
+use crate::pair::{Pair, QUERY};
 use crate::support::{FakeSite, awaited, eventually};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
 
 /// What a client is told, which has to be that the site is not reachable.
 #[track_caller]

@@ -4,16 +4,10 @@ use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, QUERY, right_answer};
 use crate::support::client::kept_and_framed;
 use crate::support::site::payload;
 use crate::support::{Client, Daemon, Event, FakeSite, Fault, Place, eventually, site};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 #[test]
 fn answers_that_filled_the_socket_of_a_new_client_stopped_coming() {

@@ -2,9 +2,9 @@
 
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_answers, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
-use crate::support::{Client, Daemon, FakeSite, Load, Spec, eventually, site};
+use crate::support::{Daemon, FakeSite, Load, Spec, eventually, site};
 
 /// As often the configuration changes under load.
 const RELOADS: usize = 100;
@@ -13,7 +13,7 @@ const CONFIGURATION: &str = "etc/check_mk/liveproxyd.mk";
 
 /// Writes another configuration and has it read. Returns where its part of the log begins.
 pub fn rewrite(daemon: &Daemon, text: &str) -> usize {
-    std::fs::write(daemon.root().join(CONFIGURATION), text).unwrap();
+    daemon.configure(text);
     let mark = daemon.log_mark();
     daemon.signal("HUP");
     mark
@@ -32,10 +32,6 @@ fn expect_refused(daemon: &Daemon, text: &str, words: &str) {
     let mark = rewrite(daemon, text);
     daemon.wait_log_after(mark, words);
     daemon.wait_log_after(mark, "the configuration stays as it was");
-}
-
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
 }
 
 #[test]
@@ -61,8 +57,7 @@ fn what_has_not_changed_keeps_every_connection() {
     assert!(line.ends_with("1 removed, 1 unchanged"), "{line}");
     expect_answers(&kept);
     fake.release();
-    held.read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&held);
     assert_eq!((fake.accepted(), fake.open_channels()), (5, 5));
     other.await_open(0);
     eventually("the descriptors of the other site are given back", || {
@@ -115,9 +110,7 @@ fn a_site_that_goes_finishes_what_it_was_asked() {
         .ask("GET hosts\nFilter: it = new")
         .expect(rewritten("GET hosts", "Filter: it = new\n"));
     fake.release();
-    running
-        .read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&running);
     waiting
         .read_response()
         .expect(rewritten("GET hosts", "Filter: it = waiting\n"));
@@ -258,8 +251,7 @@ fn global_limits_and_the_log_s_level_change() {
         .expect_error(502, "Too many clients of all sites");
     assert!(second.at_end());
     fake.release();
-    let held = rewritten("GET hosts", "Test-Hold: on\n");
-    first.read_response().expect(held);
+    expect_held(&first);
     // Whoever it is told to.
     let _ = daemon.client("muc").try_send("NONSENSE\n\n");
     daemon.wait_log("[DEBUG] refused a request");

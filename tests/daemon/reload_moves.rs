@@ -1,6 +1,6 @@
 //! A reload that changes a site: its address, its channels, its time-outs; under clients that stay.
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_held, rewritten};
 use crate::reload::reload;
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, FakeSite, eventually, site};
@@ -52,9 +52,7 @@ fn a_site_moves_and_its_clients_move_along() {
     ask(&kept, "after");
     assert_eq!((old.requests().len(), old.stalled()), (2, 1));
     old.release();
-    running
-        .read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&running);
     ask(&running, "next");
     old.await_open(0);
     assert_eq!((old.requests().len(), new.requests().len()), (2, 5));
@@ -136,9 +134,7 @@ fn more_and_fewer_channels_cost_no_query() {
         fake.requests().len() == 6 && fake.stalled() == 0
     });
     for client in &clients {
-        client
-            .read_response()
-            .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+        expect_held(client);
     }
     fake.await_open(1);
     for client in &clients {
@@ -173,9 +169,7 @@ fn changed_time_outs_hold_for_those_who_wait_already() {
     let short = format!("{}, 'query_timeout': 0.3", keys("300.0"));
     reload(&daemon, &site("muc", &fake, &short));
     fake.release();
-    running
-        .read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&running);
     patient.read_response().expect(rewritten("GET hosts", ""));
     running.send(kept_and_framed("GET hosts\nTest-Hold: on"));
     running

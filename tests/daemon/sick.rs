@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::pair::{BRISK, Pair, rewritten};
+use crate::pair::{BRISK, Pair, QUERY, rewritten};
 use crate::story::{
-    QUERY, Story, expect_refused_at_once, expect_unreachable, mark_ready, queue_query, run_query,
+    Story, expect_refused_at_once, expect_unreachable, mark_ready, queue_query, run_query,
 };
 use crate::support::client::kept_and_framed;
 use crate::support::{Daemon, FakeSite, Namespace, Spec, eventually, site};
@@ -169,13 +169,10 @@ fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
     let cause = format!("name {name} not found: Name or service not known");
     let fake = network.inside(FakeSite::start);
     let keys = format!("{BRISK}{KEYS}");
-    let builder = Daemon::builder()
-        .config(&site("muc", Spec::named(&name, fake.tcp().port()), &keys))
-        .file("hosts", "127.0.0.1 localhost\n");
-    let hosts = builder.root().file("hosts");
-    let daemon = builder
-        .wrapped(network.wrapper_with_file(&hosts, "/etc/hosts"))
-        .start();
+    let config = site("muc", Spec::named(&name, fake.tcp().port()), &keys);
+    let builder = Daemon::builder().config(&config);
+    let nobody = "127.0.0.1 localhost\n";
+    let (daemon, hosts) = network.start_with_file(builder, "/etc/hosts", nobody);
     let pair = Pair { daemon, site: fake };
     let client = pair.client();
     expect_unreachable(&client.ask(QUERY), &cause);
@@ -195,7 +192,7 @@ fn a_site_whose_name_is_not_found_is_dead_until_it_is() {
     assert!(told + 0.1 >= sick_for.as_secs_f64(), "{told}, {sick_for:?}");
 
     // Once it was found, its last address is better than none.
-    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    std::fs::write(&hosts, nobody).unwrap();
     let running = [run_query(&pair), run_query(&pair)];
     pair.site.close_all();
     pair.site.await_happened("hold", 4);
@@ -260,13 +257,9 @@ fn a_name_server_that_never_answers_holds_up_no_other_site() {
     let well = network.inside(FakeSite::start);
     let spec = Spec::named("muc.example.com", fake.tcp().port());
     let config = site("muc", spec, BRISK) + &site("ber", &well, BRISK);
-    let builder = Daemon::builder()
-        .config(&config)
-        .file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30\n");
-    let file = builder.root().file("resolv.conf");
-    let daemon = builder
-        .wrapped(network.wrapper_with_file(&file, "/etc/resolv.conf"))
-        .start();
+    let builder = Daemon::builder().config(&config);
+    let servers = "nameserver 127.0.0.1\noptions timeout:30\n";
+    let (daemon, _) = network.start_with_file(builder, "/etc/resolv.conf", servers);
     let mut byte = [0];
     eventually("it is asked", || server.recv_from(&mut byte).is_ok());
     // All the time until the lookup is given up.

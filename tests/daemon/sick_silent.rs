@@ -3,20 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, QUERY, expect_held, right_answer};
 use crate::story::{
-    QUERY, Story, expect_refused_at_once, expect_unreachable, let_pass, mark_ready, queue_query,
-    run_query,
+    Story, expect_refused_at_once, expect_unreachable, let_pass, mark_ready, queue_query, run_query,
 };
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, FakeSite, Fault, Place, eventually};
 
 /// A heartbeat every second with half a second to answer it; otherwise patient.
 const ALERT: &str = "'heartbeat': (1, 0.5), 'channel_timeout': 600, ";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 /// A site that is well, with these keys beside those of [`ALERT`].
 #[track_caller]
@@ -90,8 +85,7 @@ fn a_core_that_hangs_on_all_channels_is_busy_and_keeps_its_queries() {
     pair.site.behave();
     pair.site.release();
     for client in &running {
-        let answer = rewritten("GET held", "Test-Hold: on\n");
-        client.read_response().expect(answer);
+        expect_held(client);
     }
     waiting.ask(QUERY).expect(right_answer());
     let told = story.await_state("ready", "busy");

@@ -2,16 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, QUERY, right_answer};
 use crate::support::client::{assert_same, kept_and_framed};
 use crate::support::site::payload;
 use crate::support::{Client, FakeSite, Fault, Place, eventually};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 fn sized(nonce: &str, size: usize) -> Vec<u8> {
     kept_and_framed(format!("GET x\nTest-Nonce: {nonce}\nTest-Size: {size}"))
@@ -123,8 +117,7 @@ impl At {
         let client = pair.client();
         let mut other = None;
         let occupied = || {
-            let other = pair.client();
-            other.send(kept_and_framed("GET x\nTest-Hold: on"));
+            let other = pair.holder();
             pair.site.await_stalled(1);
             Some(other)
         };

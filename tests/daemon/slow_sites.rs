@@ -3,15 +3,9 @@
 
 use std::time::Duration;
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, QUERY, rewritten, right_answer};
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Event, FakeSite, Fault, Place, eventually};
-
-const QUERY: &str = "GET hosts\nFilter: name = asked";
-
-fn right_answer() -> Vec<u8> {
-    rewritten("GET hosts", "Filter: name = asked\n")
-}
 
 /// Heartbeats overlap here: a new one goes out every second, and each takes half a second longer.
 #[test]

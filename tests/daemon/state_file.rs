@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::pair::{BRISK, Pair};
-use crate::support::client::kept_and_framed;
 use crate::support::{Background, Daemon, FakeSite, awaited, eventually, site};
 
 /// How often it is written by itself.
@@ -137,8 +136,7 @@ fn every_line_of_a_live_daemons_file_is_of_the_known_form() {
     pair.site.await_ready(3);
     let idle = pair.client();
     assert_eq!(idle.ask("GET hosts").code, 200);
-    let busy = pair.client();
-    busy.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    let _busy = pair.holder();
     pair.site.await_stalled(1);
     pair.daemon.console().order("WRITE_STATE");
     let text = state_with(&pair.daemon, "wait_for_response");
@@ -186,8 +184,7 @@ fn it_is_written_every_five_seconds_and_whenever_it_is_wanted() {
         &|| pair.daemon.console().order("WRITE_STATE"),
         &|| pair.daemon.signal("HUP"),
         &|| {
-            let config = pair.daemon.root().join("etc/check_mk/liveproxyd.mk");
-            fs::write(config, "sites = (").unwrap();
+            pair.daemon.configure("sites = (");
             pair.daemon.signal("USR1");
         },
     ];

@@ -3,7 +3,7 @@
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use crate::pair::{Pair, rewritten};
+use crate::pair::{Pair, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::signal;
 use crate::support::{FakeSite, Fault, Load, Place, eventually};
@@ -61,9 +61,7 @@ fn sockets_and_pid_file_go_at_once_and_what_was_asked_is_answered() {
         pair.site.commands().len() == 1 && pair.site.stalled() == 0
     });
     for client in &asked {
-        client
-            .read_response()
-            .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+        expect_held(client);
         assert!(client.at_end());
     }
     half.read_response().expect(rewritten("GET hosts", ""));
@@ -143,8 +141,7 @@ fn a_kept_client_is_closed_between_two_requests_and_loses_none_that_it_has_writt
 fn half_a_request_is_never_executed() {
     let pair = Pair::start("'channels': 2");
     pair.site.await_ready(2);
-    let asking = pair.client();
-    asking.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    let asking = pair.holder();
     pair.site.await_stalled(1);
     // A filter that is not there yet, and half of a command, behind a query that is being served.
     asking.send("GET services\nColumns: name\n");
@@ -153,9 +150,7 @@ fn half_a_request_is_never_executed() {
     command.send("COMMAND [1] SHUTDOWN_PROG");
     stop(&pair);
     pair.site.release();
-    asking
-        .read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&asking);
     // Both have begun, and may go on; one does, and the other one never does.
     asking.send("Filter: name = x\nKeepAlive: on\nResponseHeader: fixed16\n\n");
     let rest = "Columns: name\nFilter: name = x\n";
@@ -236,8 +231,7 @@ fn after_ten_seconds_those_who_still_wait_are_told_so() {
 fn a_second_signal_ends_it_at_once() {
     let pair = Pair::start("'channels': 1");
     pair.site.await_ready(1);
-    let client = pair.client();
-    client.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    let client = pair.holder();
     pair.site.await_stalled(1);
     stop(&pair);
     pair.daemon.signal("INT");
@@ -267,8 +261,7 @@ fn what_others_have_put_in_its_place_is_left_alone() {
 fn commands_of_clients_that_are_gone_are_delivered_before_the_end() {
     let pair = Pair::start("'channels': 1");
     pair.site.await_ready(1);
-    let client = pair.client();
-    client.send(kept_and_framed("GET hosts\nTest-Hold: on"));
+    let client = pair.holder();
     pair.site.await_stalled(1);
     let expected: Vec<String> = (0..20).map(|n| format!("COMMAND [1] C;{n}")).collect();
     for command in &expected {
@@ -278,9 +271,7 @@ fn commands_of_clients_that_are_gone_are_delivered_before_the_end() {
     }
     stop(&pair);
     pair.site.release();
-    client
-        .read_response()
-        .expect(rewritten("GET hosts", "Test-Hold: on\n"));
+    expect_held(&client);
     pair.daemon.wait_log("stopped");
     // Each is a client of its own, and one that is let in before it has written comes a little later.
     let (mut delivered, mut expected) = (pair.site.commands(), expected);

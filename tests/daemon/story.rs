@@ -3,12 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pair::Pair;
+use crate::pair::{Pair, QUERY};
 use crate::support::client::kept_and_framed;
 use crate::support::{Client, Daemon, Response, eventually};
-
-/// A query that is answered at once if the site is well.
-pub const QUERY: &str = "GET hosts\nFilter: name = asked";
 
 /// Far below every time for which a client may wait for anything in these tests.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -121,8 +118,7 @@ pub fn expect_refused_at_once(client: &Client, bare: &Client, cause: &str) {
 #[track_caller]
 pub fn run_query(pair: &Pair) -> Client {
     let held = pair.site.stalled();
-    let client = pair.client();
-    client.send(kept_and_framed("GET held\nTest-Hold: on"));
+    let client = pair.holder();
     pair.site.await_stalled(held + 1);
     client
 }

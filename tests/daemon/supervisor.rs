@@ -85,7 +85,7 @@ fn it_is_told_of_the_start_of_each_reload_and_of_the_stop() {
         manager.expect(&[&ready, "READY=1"]);
     }
     // A reload that fails ends as well.
-    std::fs::write(daemon.root().join("etc/check_mk/liveproxyd.mk"), "x = (").unwrap();
+    daemon.configure("x = (");
     daemon.signal("HUP");
     assert_eq!(manager.next()[0], "RELOADING=1");
     manager.expect(&[&ready, "READY=1"]);
@@ -139,14 +139,12 @@ fn the_watchdog_hears_of_it_again_and_again() {
 fn a_takeover_is_no_stop_of_the_service() {
     let manager = Manager::new();
     let fake = FakeSite::start();
-    let config = site("muc", &fake, BRISK);
-    let builder = Daemon::builder().config(&config);
-    let mut first = builder.env("NOTIFY_SOCKET", &manager.address()).start();
+    let background = Background::new(&site("muc", &fake, BRISK));
+    let address = manager.address();
+    let managed = || background.another().env("NOTIFY_SOCKET", &address);
+    let mut first = managed().start();
     manager.expect(&[&format!("MAINPID={}", first.pid()), "READY=1"]);
-    let root = first.root().display().to_string();
-    let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-    let builder = builder.arg("--takeover");
-    let second = builder.env("NOTIFY_SOCKET", &manager.address()).start();
+    let second = managed().arg("--takeover").start();
     let ready = format!("MAINPID={}", second.pid());
     manager.expect(&[&ready, "READY=1"]);
     assert_eq!(first.await_end().code(), Some(0));

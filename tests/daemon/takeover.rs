@@ -4,26 +4,23 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::pair::{BRISK, rewritten};
+use crate::pair::{BRISK, expect_answers, expect_held, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::{Origin, signal};
-use crate::support::{Background, Client, Daemon, FakeSite, Load, eventually, site};
+use crate::support::{Background, FakeSite, Load, eventually, site};
 
 /// As often a daemon is followed by another one under load.
 const TAKEOVERS: usize = 20;
 
-fn expect_answers(client: &Client) {
-    client.ask("GET hosts").expect(rewritten("GET hosts", ""));
-}
-
+/// A daemon that serves, with all four channels to its site, which from now on accepts no more: one
+/// that follows is held up on its way.
 #[track_caller]
-fn take_over(background: &Background) -> (u32, u32) {
-    let old = background.expect_pid();
-    let run = background.run(&["--takeover"]);
-    assert_eq!(run.code(), 0, "{run:?}");
-    let new = background.expect_pid();
-    assert_ne!(old, new, "the pid file names the old process");
-    (old, new)
+fn before_a_slow_takeover() -> (FakeSite, Background) {
+    let mut fake = FakeSite::start();
+    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    fake.await_ready(4);
+    fake.never_accept();
+    (fake, background)
 }
 
 #[test]
@@ -39,7 +36,7 @@ fn twenty_takeovers_under_load_lose_nothing() {
     let load = Load::start(&sockets);
     load.await_more(20);
     for _ in 0..TAKEOVERS {
-        let (old, _) = take_over(&background);
+        let (old, _) = background.take_over();
         load.await_more(20);
         background.await_gone(old);
     }
@@ -62,7 +59,7 @@ fn the_old_one_finishes_what_it_was_asked() {
     half.send("GET hosts\n");
     let kept = background.client("muc");
     expect_answers(&kept);
-    let (old, new) = take_over(&background);
+    let (old, new) = background.take_over();
     // What was begun before is finished by the old one, in its own time.
     assert!(kept.at_end());
     assert!(kept.try_send("GET hosts\n\n").is_err());
@@ -72,8 +69,7 @@ fn the_old_one_finishes_what_it_was_asked() {
     assert!(background.runs(old));
     expect_answers(&background.client("muc"));
     fake.release();
-    let held = rewritten("GET hosts", "Test-Hold: on\n");
-    slow.read_response().expect(held);
+    expect_held(&slow);
     assert!(slow.at_end());
     background.await_gone(old);
     assert_eq!(background.processes(), [new]);
@@ -99,12 +95,9 @@ fn where_none_runs_it_is_a_start() {
 
 #[test]
 fn of_two_at_once_one_is_refused() {
-    let mut fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, BRISK));
+    let (_fake, background) = before_a_slow_takeover();
     let old = background.expect_pid();
-    fake.await_ready(10);
     // The first one waits for the site, which is why the second one comes in time.
-    fake.never_accept();
     let first = background.follower();
     first.wait_log(&format!("taking over from process {old}"));
     let second = background.run(&["--takeover"]);
@@ -147,13 +140,10 @@ fn one_that_cannot_serve_leaves_the_old_one_alone() {
 
 #[test]
 fn one_that_is_killed_on_its_way_gives_the_channels_back() {
-    let mut fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    let (mut fake, background) = before_a_slow_takeover();
     let pid = background.expect_pid();
-    fake.await_ready(4);
     let client = background.client("muc");
     expect_answers(&client);
-    fake.never_accept();
     let mut next = background.follower();
     fake.await_open(2);
     next.signal("KILL");
@@ -168,11 +158,8 @@ fn one_that_is_killed_on_its_way_gives_the_channels_back() {
 
 #[test]
 fn one_that_is_told_to_stop_on_its_way_leaves_nothing_behind() {
-    let mut fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    let (_fake, background) = before_a_slow_takeover();
     let pid = background.expect_pid();
-    fake.await_ready(4);
-    fake.never_accept();
     let mut next = background.follower();
     next.signal("TERM");
     assert_eq!(next.await_end().code(), Some(1));
@@ -191,10 +178,7 @@ fn one_that_is_told_to_stop_on_its_way_leaves_nothing_behind() {
 /// It went on, and a daemon ran although somebody had stopped it and was told so.
 #[test]
 fn whoever_stops_the_old_one_has_stopped_the_next_one_too() {
-    let mut fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, "'channels': 4"));
-    fake.await_ready(4);
-    fake.never_accept();
+    let (_fake, background) = before_a_slow_takeover();
     let mut next = background.follower();
     background.stop();
     assert_eq!(next.await_end().code(), Some(1));
@@ -205,11 +189,8 @@ fn whoever_stops_the_old_one_has_stopped_the_next_one_too() {
 
 #[test]
 fn one_that_dies_while_it_is_followed_is_replaced_all_the_same() {
-    let mut fake = FakeSite::start();
-    let background = Background::start(&site("muc", &fake, "'channels': 4"));
+    let (mut fake, background) = before_a_slow_takeover();
     let pid = background.expect_pid();
-    fake.await_ready(4);
-    fake.never_accept();
     let mut next = background.follower();
     signal(pid, "KILL");
     fake.listen();
@@ -223,7 +204,7 @@ fn one_that_dies_while_it_is_followed_is_replaced_all_the_same() {
 fn without_sites_it_follows_as_well() {
     let background = Background::start("");
     for _ in 0..3 {
-        let (old, _) = take_over(&background);
+        let (old, _) = background.take_over();
         background.await_gone(old);
     }
     background.stop();
@@ -242,7 +223,7 @@ fn a_site_that_takes_no_more_connections_than_its_channels_fails_no_query() {
         let load = Load::start(&[socket]);
         load.await_more(10);
         for _ in 0..3 {
-            let (old, _) = take_over(&background);
+            let (old, _) = background.take_over();
             load.await_more(10);
             background.await_gone(old);
         }
@@ -254,28 +235,24 @@ fn a_site_that_takes_no_more_connections_than_its_channels_fails_no_query() {
 #[test]
 fn in_the_foreground_it_follows_and_is_followed() {
     let fake = FakeSite::start();
-    let mut first = Daemon::start(&site("muc", &fake, "'channels': 4"));
-    let kept = first.client("muc");
+    let background = Background::new(&site("muc", &fake, "'channels': 4"));
+    let mut first = background.another().start();
+    let kept = background.client("muc");
     expect_answers(&kept);
-    let root = first.root().display().to_string();
-    let follow = || {
-        let builder = Daemon::builder().without_root().arg("--root").arg(&root);
-        builder.arg("--takeover").start()
-    };
+    let follow = || background.another().arg("--takeover").start();
     let mut second = follow();
     assert_eq!(first.await_end().code(), Some(0));
     assert!(kept.at_end());
-    expect_answers(&first.client("muc"));
-    let pid_file = first.root().join("tmp/run/liveproxyd.pid");
-    let written = std::fs::read_to_string(&pid_file).unwrap();
+    expect_answers(&background.client("muc"));
+    let written = std::fs::read_to_string(background.pid_file()).unwrap();
     assert_eq!(written, format!("{}\n", second.pid()));
     let third = follow();
     assert_eq!(second.await_end().code(), Some(0));
-    expect_answers(&first.client("muc"));
+    expect_answers(&background.client("muc"));
     assert!(third.lines_of(Origin::Stderr).is_empty());
     assert_eq!(third.stop().code(), Some(0));
-    assert!(!pid_file.exists());
-    assert!(!first.socket("muc").exists());
+    assert!(!background.pid_file().exists());
+    assert_eq!(background.sockets(), Vec::<String>::new());
 }
 
 #[test]
@@ -299,7 +276,7 @@ fn one_that_hangs_is_replaced_all_the_same_and_finishes_when_it_is_woken() {
         waiting.push(socket);
         assert!(waiting.len() < 100_000, "its queue has no end");
     }
-    let (_, new) = take_over(&background);
+    let (_, new) = background.take_over();
     expect_answers(&background.client("muc"));
     assert!(background.runs(old));
     signal(old, "CONT");
@@ -316,7 +293,7 @@ fn it_brings_a_changed_configuration_along() {
     let config = |fake| site("muc", fake, BRISK);
     let background = Background::start(&format!("{}{}", config(&one), site("gone", &one, BRISK)));
     background.configure(&format!("{}{}", config(&other), site("new", &other, BRISK)));
-    let (old, _) = take_over(&background);
+    let (old, _) = background.take_over();
     for name in ["muc", "new"] {
         expect_answers(&background.client(name));
     }

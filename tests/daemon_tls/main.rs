@@ -19,6 +19,8 @@ mod commands;
 mod health;
 #[path = "../daemon/on_demand.rs"]
 mod on_demand;
+// Not everything in it is needed here.
+#[allow(dead_code)]
 #[path = "../daemon/pair.rs"]
 mod pair;
 #[path = "../daemon/pool.rs"]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::support::daemon::Run;
+use crate::support::daemon::{Builder, Run};
 use crate::support::{Daemon, Root};
 
 const SITES: &str = "etc/check_mk/multisite.d/sites.mk";
@@ -25,11 +25,14 @@ fn import(earlier: Option<&Run>, files: &[(&str, &str)]) -> Run {
     let builder = files
         .iter()
         .fold(builder, |builder, (name, text)| builder.file(name, text));
+    run_import(builder)
+}
+
+/// Imports what lies on this root.
+fn run_import(builder: Builder) -> Run {
     let sites = builder.root().file(SITES);
-    builder
-        .arg("--import-sites")
-        .arg(sites.to_str().unwrap())
-        .run()
+    let builder = builder.arg("--import-sites").arg(sites.to_str().unwrap());
+    builder.run()
 }
 
 fn copy(from: &Root, to: &Root) {
@@ -88,17 +91,13 @@ fn after_the_change_in_the_gui_the_file_stays_as_it_is() {
     let first = import(None, &[(SITES, GUI)]);
     let builder = Daemon::builder();
     copy(&first.root, builder.root());
-    let (socket, sites) = (builder.root().socket("muc"), builder.root().file(SITES));
+    let socket = builder.root().socket("muc");
     let changed = GUI.replace(
         "('tcp', {'address': ('10.1.1.2', 6557), 'tls': ('plain_text', {})})",
         &format!("('unix', {{'path': '{}'}})", socket.display()),
     );
     assert_ne!(changed, GUI);
-    let run = builder
-        .file(SITES, &changed)
-        .arg("--import-sites")
-        .arg(sites.to_str().unwrap())
-        .run();
+    let run = run_import(builder.file(SITES, &changed));
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(
         run.stdout.contains("connected to this socket already"),
@@ -163,15 +162,13 @@ fn an_error_names_its_place_and_nothing_is_written() {
 #[test]
 fn the_places_are_those_of_the_daemon() {
     let builder = Daemon::builder().file(SITES, GUI);
-    let (sites, other) = (builder.root().file(SITES), builder.root().file("other.mk"));
-    let run = builder
-        .arg("--import-sites")
-        .arg(sites.to_str().unwrap())
+    let other = builder.root().file("other.mk");
+    let elsewhere = builder
         .arg("--config")
         .arg(other.to_str().unwrap())
         .arg("--socket-dir")
-        .arg("/run/x")
-        .run();
+        .arg("/run/x");
+    let run = run_import(elsewhere);
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(run.stdout.contains(" -> /run/x/muc\n"), "{run:?}");
     assert!(fs::read_to_string(other).unwrap().contains("'muc'"));
@@ -179,12 +176,7 @@ fn the_places_are_those_of_the_daemon() {
 
     let builder = Daemon::builder().file(SITES, GUI);
     let sites = builder.root().file(SITES);
-    let same = builder
-        .arg("-c")
-        .arg(sites.to_str().unwrap())
-        .arg("--import-sites")
-        .arg(sites.to_str().unwrap());
-    let run = same.run();
+    let run = run_import(builder.arg("-c").arg(sites.to_str().unwrap()));
     assert_eq!(run.code(), 1, "{run:?}");
     assert!(run.stderr.contains("is the file to be written"), "{run:?}");
     assert_eq!(fs::read_to_string(sites).unwrap(), GUI);
@@ -199,11 +191,7 @@ fn a_link_is_kept_and_rights_are_too() {
     let real: PathBuf = builder.root().file("kept/real.mk");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     symlink("../../kept/real.mk", builder.root().file(OURS)).unwrap();
-    let sites = builder.root().file(SITES);
-    let run = builder
-        .arg("--import-sites")
-        .arg(sites.to_str().unwrap())
-        .run();
+    let run = run_import(builder);
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(
         fs::symlink_metadata(run.root.file(OURS))

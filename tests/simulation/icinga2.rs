@@ -40,6 +40,14 @@ fn connected(driven: &mut Driven, channel: u8) -> Vec<Action> {
     driven.tell(Input::Connected(ChannelNo(channel)))
 }
 
+/// Opens a channel to it for query 1, which is sent on it.
+fn at_work(mut driven: Driven) -> (Driven, u8) {
+    driven.pass(SECOND);
+    let channel = opened(&driven.ask(1, Kind::Get)).unwrap();
+    connected(&mut driven, channel);
+    (driven, channel)
+}
+
 #[test]
 fn once_it_is_known_the_channel_that_nobody_needs_is_closed() {
     let mut driven = Driven::new(10);
@@ -79,10 +87,7 @@ fn a_query_opens_a_channel_and_is_the_first_to_be_sent_on_it() {
 
 #[test]
 fn a_channel_is_closed_five_seconds_after_its_last_query() {
-    let mut driven = known();
-    driven.pass(SECOND);
-    let channel = opened(&driven.ask(1, Kind::Get)).unwrap();
-    connected(&mut driven, channel);
+    let (mut driven, channel) = at_work(known());
     driven.pass(SECOND);
     driven.answered(channel);
     driven.pass(4 * SECOND);
@@ -98,10 +103,7 @@ fn a_channel_is_closed_five_seconds_after_its_last_query() {
 /// With one processor there are two threads, and two channels in steady use stop all checks.
 #[test]
 fn a_second_channel_is_opened_for_one_who_has_waited_half_of_its_time() {
-    let mut driven = known();
-    driven.pass(SECOND);
-    let first = opened(&driven.ask(1, Kind::Get)).unwrap();
-    connected(&mut driven, first);
+    let (mut driven, _) = at_work(known());
     let actions = driven.ask(2, Kind::Get);
     assert_eq!(opened(&actions), None);
     driven.pass(SECOND);
@@ -125,13 +127,10 @@ fn a_second_channel_is_opened_for_one_who_has_waited_half_of_its_time() {
 
 #[test]
 fn where_one_channel_is_configured_there_is_never_a_second() {
-    let mut driven = known_with(Settings {
+    let (mut driven, _) = at_work(known_with(Settings {
         channels: 1,
         ..settings()
-    });
-    driven.pass(SECOND);
-    let first = opened(&driven.ask(1, Kind::Get)).unwrap();
-    connected(&mut driven, first);
+    }));
     driven.ask(2, Kind::Get);
     let actions = driven.run(4 * SECOND);
     assert_eq!(opened(&actions), None);
@@ -175,10 +174,7 @@ fn after_the_site_has_ended_a_channel_the_next_one_has_to_answer_first() {
         (Loss::Surplus, false),
         (Loss::Abandoned, false),
     ] {
-        let mut driven = known();
-        driven.pass(SECOND);
-        let channel = opened(&driven.ask(1, Kind::Get)).unwrap();
-        connected(&mut driven, channel);
+        let (mut driven, channel) = at_work(known());
         driven.pass(2 * SECOND);
         driven.lost(channel, loss.clone(), Owed::Nothing);
         driven.pass(SECOND);
@@ -237,10 +233,7 @@ fn wait_queries_that_came_before_it_was_known_are_served_like_others_too() {
 /// A pool that has no channel because nobody needs one is not busy.
 #[test]
 fn one_who_gets_no_channel_is_told_so_and_the_site_stays_ready() {
-    let mut driven = known();
-    driven.pass(SECOND);
-    let channel = opened(&driven.ask(1, Kind::Get)).unwrap();
-    connected(&mut driven, channel);
+    let (mut driven, _) = at_work(known());
     driven.ask(2, Kind::Get);
     let actions = driven.run(settings().channel_timeout);
     let told = refused(&actions);
@@ -252,10 +245,7 @@ fn one_who_gets_no_channel_is_told_so_and_the_site_stays_ready() {
 /// Nothing says that it hangs: its queries run in its own threads.
 #[test]
 fn nobody_else_is_asked_for_an_opinion_and_no_probe_is_made() {
-    let mut driven = known();
-    driven.pass(SECOND);
-    let channel = opened(&driven.ask(1, Kind::Get)).unwrap();
-    connected(&mut driven, channel);
+    let (mut driven, _) = at_work(known());
     let actions = driven.run(60 * SECOND);
     assert_eq!((opened(&actions), beats(&actions).len()), (None, 0));
 }

@@ -52,6 +52,18 @@ impl Background {
         Daemon::builder().without_root().arg("--root").arg(&root)
     }
 
+    /// Has its daemon followed by another one. Returns the ids of the old one, which need not
+    /// have ended, and of the new one.
+    #[track_caller]
+    pub fn take_over(&self) -> (u32, u32) {
+        let old = self.expect_pid();
+        let run = self.run(&["--takeover"]);
+        assert_eq!(run.code(), 0, "{run:?}");
+        let new = self.expect_pid();
+        assert_ne!(old, new, "the pid file names the old process");
+        (old, new)
+    }
+
     /// One that is about to follow the daemon of this root, and gets no further as long as the
     /// site does not accept.
     #[track_caller]

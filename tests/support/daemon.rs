@@ -266,6 +266,11 @@ impl Daemon {
         self.root.path()
     }
 
+    /// Writes the configuration anew. It is not read by that.
+    pub fn configure(&self, text: &str) {
+        self.root.write(CONFIGURATION, text);
+    }
+
     /// The socket of a site.
     pub fn socket(&self, site: &str) -> PathBuf {
         self.root.socket(site)

@@ -3,8 +3,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+use super::daemon::{Builder, Daemon};
 
 /// Says on standard output which way a test goes.
 fn say<T>(made: Option<T>, instead: &str) -> Option<T> {
@@ -64,12 +66,17 @@ impl Namespace {
         say(network.filter(may), instead)
     }
 
-    /// The words that put a program into it, for which `file` stands at `place`.
-    pub fn wrapper_with_file(&self, file: &Path, place: &str) -> Vec<String> {
+    /// Starts a daemon in it for which a file with this text stands at `place`. Returns where that
+    /// file really is.
+    #[track_caller]
+    pub fn start_with_file(&self, builder: Builder, place: &str, text: &str) -> (Daemon, PathBuf) {
+        let file = builder.root().file("shown");
+        std::fs::write(&file, text).unwrap();
         let script = format!("mount --bind {} {place} && exec \"$@\"", file.display());
         let words = ["unshare", "--mount", "sh", "-c", &script, "sh"];
         let words = words.map(str::to_owned);
-        self.wrapper().into_iter().chain(words).collect()
+        let wrapper = self.wrapper().into_iter().chain(words);
+        (builder.wrapped(wrapper).start(), file)
     }
 
     /// Whether these commands of the shell succeed in it.

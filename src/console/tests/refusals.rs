@@ -57,6 +57,10 @@ fn what_cannot_be_read_is_refused_with_400_and_named() {
             "Operator '=~' is not for column 'since' of type time",
         ),
         (
+            "Filter: response_time_buckets = 1\n",
+            "Operator '=' is not for column 'response_time_buckets' of type list",
+        ),
+        (
             "Filter: response_time_buckets > 1\n",
             "Operator '>' is not for column 'response_time_buckets' of type list",
         ),
