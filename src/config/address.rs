@@ -1,8 +1,9 @@
 //! The forms in which a site's address is written (`'socket'`), from those of Check_MK 1.2 to today's.
 //! Checks each address for itself; whether it collides with another site is not known here.
 
-use super::checks::{self, Finding, UnknownKey, note_unknown};
+use super::checks::{self, Finding};
 use super::types::{Address, Family, Tls};
+use super::unknown::{UnknownKey, note_unknown};
 use super::value::{Node, Value};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};

@@ -32,35 +32,6 @@ impl Finding {
     }
 }
 
-/// A key that nobody knows, inside of `place` (such as `'tcp'`; empty: in the entry itself).
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct UnknownKey {
-    pub at: At,
-    pub place: &'static str,
-    pub key: String,
-    pub known: String,
-}
-
-/// Notes the keys of a dictionary that are not among the known ones.
-pub(super) fn note_unknown(
-    dict: &Dict,
-    known: &[&str],
-    place: &'static str,
-    unknown: &mut Vec<UnknownKey>,
-) {
-    for entry in dict.entries() {
-        if matches!(&entry.key.value, Value::Text(key) if known.contains(&key.as_str())) {
-            continue;
-        }
-        unknown.push(UnknownKey {
-            at: entry.key.at,
-            place,
-            key: entry.key.value.in_words(),
-            known: known.join(", "),
-        });
-    }
-}
-
 /// A whole number; neither a bool nor a float is one.
 pub(super) fn whole(node: &Node, least: usize, most: usize) -> Result<usize, Finding> {
     let number = match node.value {
@@ -126,7 +97,6 @@ mod tests {
         Node {
             value,
             at: At::NOWHERE,
-            identity: 0,
         }
     }
 

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Largest file, 16 MiB; Checkmk's file of 600 sites has about 100 kB.
-pub const MAX_FILE_SIZE: u64 = 16 << 20;
+const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// Bytes of all files together; the bound keeps a folder full of something else out of the memory.
 const MAX_TOTAL_SIZE: usize = 64 << 20;

@@ -2,12 +2,13 @@
 //! Knows brackets (a line does not end inside of them) but no statement and no value.
 
 use super::numbers::{self, Number};
-use super::problem::line_and_column;
+use super::problem::{Fault, FaultKind};
 use super::strings::{self, Literal};
+use super::text::Places;
 
 /// How deep brackets and values may nest. Checkmk needs six levels; the bound keeps the recursion of
 /// everything that walks a value far from the end of the stack.
-pub(super) const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,43 +44,6 @@ impl Token<'_> {
     }
 }
 
-/// Why a text cannot be read.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fault {
-    /// Byte offset.
-    pub at: usize,
-    pub text: String,
-    pub kind: FaultKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaultKind {
-    /// Something else was expected here; a bracket that was never closed may be the real reason.
-    Unexpected,
-    /// A bracket was never closed.
-    Unclosed,
-    /// Anything whose reason stands in the text.
-    Plain,
-}
-
-impl Fault {
-    pub fn plain(at: usize, text: impl Into<String>) -> Fault {
-        Fault {
-            at,
-            text: text.into(),
-            kind: FaultKind::Plain,
-        }
-    }
-
-    pub fn unexpected(at: usize, text: impl Into<String>) -> Fault {
-        Fault {
-            at,
-            text: text.into(),
-            kind: FaultKind::Unexpected,
-        }
-    }
-}
-
 /// Every operator of Python, longest first, so that the first match is the right one.
 const OPERATORS: [&str; 47] = [
     "**=", "//=", ">>=", "<<=", "...", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=", "==",
@@ -95,6 +59,8 @@ pub(super) struct Lexer<'t> {
     at_line_start: bool,
     /// Open brackets with their offsets.
     open: Vec<(&'static str, usize)>,
+    /// Levels of nesting above the first of these brackets.
+    above: usize,
 }
 
 impl<'t> Lexer<'t> {
@@ -104,22 +70,17 @@ impl<'t> Lexer<'t> {
             at: 0,
             at_line_start: true,
             open: Vec::new(),
+            above: 0,
         }
+    }
+
+    /// Brackets from here on stand that many levels below the value that is changed.
+    pub fn nest_below(&mut self, levels: usize) {
+        self.above = levels;
     }
 
     fn is_inside_brackets(&self) -> bool {
         !self.open.is_empty()
-    }
-
-    /// Whether the next token is an opening parenthesis, as of a call.
-    pub fn next_is_bracket(&self) -> bool {
-        self.rest().trim_start_matches([' ', '\t']).starts_with('(')
-    }
-
-    /// Whether the next token is a single `=`, as behind the name of an argument.
-    pub fn next_is_equals(&self) -> bool {
-        let rest = self.rest().trim_start_matches([' ', '\t', '\n']);
-        rest.starts_with('=') && !rest.starts_with("==")
     }
 
     /// The next token and its offset. After `End` there is only `End`.
@@ -282,8 +243,11 @@ impl<'t> Lexer<'t> {
     }
 
     fn open_bracket(&mut self, bracket: &'static str) -> Result<(), Fault> {
-        if self.open.len() >= MAX_DEPTH {
-            return Err(too_deep(self.at));
+        if self.above + self.open.len() >= MAX_DEPTH {
+            return Err(Fault::plain(
+                self.at,
+                format!("values may be nested {MAX_DEPTH} deep, not deeper"),
+            ));
         }
         self.open.push((bracket, self.at));
         Ok(())
@@ -299,20 +263,12 @@ impl<'t> Lexer<'t> {
         if matches!((opening, bracket), ("(", ")") | ("[", "]") | ("{", "}")) {
             return Ok(());
         }
-        let (line, column) = line_and_column(self.text, at);
+        let (line, column) = Places::of(self.text).line_and_column(self.text, at);
         Err(Fault::plain(
             self.at,
             format!("'{bracket}' does not match '{opening}' opened at {line}:{column}"),
         ))
     }
-}
-
-/// The message for nesting beyond [`MAX_DEPTH`].
-pub(super) fn too_deep(at: usize) -> Fault {
-    Fault::plain(
-        at,
-        format!("values may be nested {MAX_DEPTH} deep, not deeper"),
-    )
 }
 
 fn foreign_character(at: usize, c: char) -> Fault {

@@ -1,8 +1,9 @@
 //! The variables that hold for the whole daemon: bounds of memory and clients, and the log level.
 //! Knows no site.
 
-use super::checks::{self, Finding, UnknownKey, note_unknown};
+use super::checks::{self, Finding};
 use super::types::{Limits, LogLevel};
+use super::unknown::{UnknownKey, note_unknown};
 use super::value::{Node, Value};
 use super::variables::Variables;
 
@@ -188,6 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn the_smallest_and_the_largest_values_are_taken() {
+        for text in [
+            "max_query = 1024",
+            "max_query = 67108864",
+            "max_query = 1024; request_buffer = 1024",
+            "request_buffer = 1099511627776; max_query = 1099511627776",
+            "response_buffer = 4194304",
+            "max_clients_total = 1",
+            "max_clients_total = 1000000",
+        ] {
+            assert_eq!(read(text).2, [""; 0], "{text}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_named_and_leave_the_default() {
         for (text, part) in [
             ("max_clients_total = 0", "max_clients_total: expected"),
@@ -195,6 +211,8 @@ mod tests {
             ("max_query = 1023", "from 1024"),
             ("request_buffer = True", "found True"),
             ("response_buffer = 1.0", "found 1.0"),
+            ("response_buffer = 4194303", "from 4194304"),
+            ("max_clients_total = 1000001", "to 1000000"),
             ("max_query = 104857600", "cannot hold one request"),
             (
                 "request_buffer = 2000",
@@ -202,7 +220,7 @@ mod tests {
             ),
             (
                 "liveproxyd_log_levels = 20",
-                "{'cmk.liveproxyd': 20}, found 20",
+                "1:25: liveproxyd_log_levels: expected a dictionary such as {'cmk.liveproxyd': 20}, found 20",
             ),
             ("liveproxyd_log_levels = {'cmk.liveproxyd': 25}", "found 25"),
             (

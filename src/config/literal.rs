@@ -1,9 +1,9 @@
-//! Values of Python as they are written: numbers, strings, tuples, lists, sets, dictionaries, earlier names.
+//! Values of Python as they are written: numbers, strings, tuples, lists, sets, dictionaries.
 //! Computes nothing: whatever would need evaluation is refused by name. Knows no statement.
 
-use super::lexer::{Fault, Lexer, Token};
+use super::lexer::{Lexer, Token};
 use super::numbers::too_large;
-use super::operations::hash_of;
+use super::problem::Fault;
 use super::strings::Literal;
 use super::value::{At, Dict, Node, Set, Value};
 use super::variables::{Path, Variables};
@@ -16,14 +16,8 @@ const KEYWORDS: [&str; 35] = [
     "with", "yield",
 ];
 
-/// Operators that may stand between two values, and what follows a value that would be called or asked.
-const EVALUATED: [&str; 21] = [
-    "+", "-", "*", "/", "%", "@", "&", "|", "^", "<", ">", "==", "!=", "<=", ">=", "<<", ">>",
-    "**", "//", ":=", "->",
-];
-
-/// Words that may stand between two values.
-const EVALUATED_WORDS: [&str; 8] = ["if", "else", "for", "and", "or", "in", "is", "not"];
+/// What can stand where a value is wanted, for messages.
+const VALUES: &str = "text in quotes, a number, True, False, None, (...), [...] or {...}";
 
 pub(super) fn is_keyword(name: &str) -> bool {
     KEYWORDS.contains(&name)
@@ -93,28 +87,32 @@ impl<'t, 'v> Parser<'t, 'v> {
     /// A value as it may stand inside of brackets.
     pub fn value(&mut self) -> Result<Node, Fault> {
         let at = self.at();
-        let mut sign = None;
-        while let Token::Op(op @ ("+" | "-")) = self.token {
-            let negative = sign.unwrap_or(false);
-            sign = Some(negative ^ (op == "-"));
-            self.advance()?;
-        }
-        let node = match sign {
-            Some(negative) => self.signed(at, negative)?,
-            None => self.unsigned()?,
+        let value = match self.token {
+            Token::Op(sign @ ("+" | "-")) => {
+                self.advance()?;
+                self.number(at, sign == "-")?
+            }
+            Token::Whole(_) | Token::Float(_) => self.number(at, false)?,
+            Token::Literal(_) => match self.joined_literals()? {
+                Literal::Text(text) => Value::Text(text),
+                Literal::Bytes(bytes) => Value::Bytes(bytes),
+            },
+            Token::Name(name) => self.constant(name)?,
+            Token::Op("(") => return self.parenthesised(at),
+            Token::Op("[") => {
+                self.advance()?;
+                Value::List(self.items("]")?)
+            }
+            Token::Op("{") => self.braced()?,
+            Token::Op(op @ ("*" | "**" | "~" | "...")) => return Err(self.not_evaluated(op)),
+            _ => return Err(self.unexpected("a value")),
         };
-        self.refuse_evaluation()?;
-        Ok(node)
+        self.node(value, at)
     }
 
     /// A value as it may stand right of `=`, where a tuple needs no brackets.
     pub fn value_or_tuple(&mut self) -> Result<Node, Fault> {
         let first = self.value()?;
-        self.rest_of_tuple(first)
-    }
-
-    /// What follows the first value right of `=`.
-    pub fn rest_of_tuple(&mut self, first: Node) -> Result<Node, Fault> {
         let at = first.at;
         if !self.is_op(",") {
             return Ok(first);
@@ -129,17 +127,19 @@ impl<'t, 'v> Parser<'t, 'v> {
         self.node(Value::Tuple(items), at)
     }
 
-    /// A name with subscripts.
+    /// A name with subscripts, which a statement is going to change.
     pub fn path(&mut self) -> Result<Path, Fault> {
         let at = self.at();
         let Token::Name(name) = self.token else {
             return Err(self.unexpected("a name"));
         };
-        check_name(name, self.offset)?;
-        self.advance()?;
+        check_variable(name, self.offset)?;
         let mut keys = Vec::new();
+        self.lexer.nest_below(0);
+        self.advance()?;
         while self.take_op("[")? {
             keys.push(self.value()?);
+            self.lexer.nest_below(keys.len());
             self.expect_op("]")?;
         }
         Ok(Path {
@@ -149,124 +149,71 @@ impl<'t, 'v> Parser<'t, 'v> {
         })
     }
 
-    /// The value of a path that has just been read.
-    pub fn value_of(&mut self, path: &Path) -> Result<Node, Fault> {
-        let is_call = self.is_op("(") && path.keys.is_empty();
-        if is_call && self.variables.get(&path.name).is_none() {
-            let name = &path.name;
-            return Err(Fault::plain(
-                path.at.offset,
-                format!("'{name}(...)' would need evaluation; only literal values are supported"),
-            ));
-        }
-        let node = self.variables.value_of(path)?;
-        self.refuse_evaluation()?;
-        Ok(node)
-    }
-
-    /// Refuses what would make an expression out of the value just read.
-    fn refuse_evaluation(&self) -> Result<(), Fault> {
-        let text = match self.token {
-            Token::Op(op) if EVALUATED.contains(&op) => op,
-            Token::Op(op @ ("." | "(" | "[")) => op,
-            Token::Name(word) if EVALUATED_WORDS.contains(&word) => word,
-            _ => return Ok(()),
-        };
-        Err(Fault::plain(
-            self.offset,
-            format!("'{text}' here would need evaluation; only literal values are supported"),
-        ))
-    }
-
     fn node(&mut self, value: Value, at: At) -> Result<Node, Fault> {
-        self.variables.charge(&value, at.offset)?;
-        Ok(self.variables.node(value, at))
+        self.refuse_evaluation()?;
+        self.variables.count_value(at)?;
+        Ok(Node { value, at })
     }
 
-    fn signed(&mut self, at: At, negative: bool) -> Result<Node, Fault> {
-        if let Token::Whole(magnitude) = self.token {
-            self.advance()?;
-            let number = match negative {
-                true => 0i64.checked_sub_unsigned(magnitude),
-                false => i64::try_from(magnitude).ok(),
-            };
-            let number = number.ok_or_else(|| too_large(at.offset))?;
-            return self.node(Value::Int(number), at);
+    /// Refuses what would make an expression out of the value just read. A bracket is not among it: more often
+    /// than a call or a subscript it is the next value, and the comma before it is missing.
+    fn refuse_evaluation(&self) -> Result<(), Fault> {
+        match self.token {
+            Token::Op("," | ":" | ";" | "=" | "(" | ")" | "[" | "]" | "{" | "}") => Ok(()),
+            Token::Op(op) => Err(self.not_evaluated(op)),
+            Token::Name(word @ ("if" | "else" | "for" | "and" | "or" | "in" | "is" | "not")) => {
+                Err(self.not_evaluated(word))
+            }
+            _ => Ok(()),
         }
-        let node = self.unsigned()?;
-        let value = match node.value {
-            Value::Int(number) if negative => {
-                let negated = number.checked_neg();
-                Value::Int(negated.ok_or_else(|| too_large(at.offset))?)
-            }
-            Value::Int(number) => Value::Int(number),
-            Value::Bool(truth) if negative => Value::Int(-i64::from(truth)),
-            Value::Bool(truth) => Value::Int(i64::from(truth)),
-            Value::Float(number) if negative => Value::Float(-number),
-            Value::Float(number) => Value::Float(number),
-            other => {
-                let text = format!("a sign needs a number behind it, not {}", other.in_words());
-                return Err(Fault::plain(at.offset, text));
-            }
-        };
-        self.node(value, at)
     }
 
-    fn unsigned(&mut self) -> Result<Node, Fault> {
-        let at = self.at();
-        match &self.token {
+    fn not_evaluated(&self, what: &str) -> Fault {
+        let text = format!(
+            "'{what}' is not supported, nothing is executed; write the value itself: {VALUES}"
+        );
+        Fault::plain(self.offset, text)
+    }
+
+    fn number(&mut self, at: At, is_negative: bool) -> Result<Value, Fault> {
+        let value = match self.token {
             Token::Whole(magnitude) => {
-                let number = i64::try_from(*magnitude).map_err(|_| too_large(at.offset))?;
-                self.advance()?;
-                self.node(Value::Int(number), at)
-            }
-            Token::Float(number) => {
-                let value = Value::Float(*number);
-                self.advance()?;
-                self.node(value, at)
-            }
-            Token::Literal(_) => {
-                let value = match self.joined_literals()? {
-                    Literal::Text(text) => Value::Text(text),
-                    Literal::Bytes(bytes) => Value::Bytes(bytes),
+                let number = match is_negative {
+                    true => 0i64.checked_sub_unsigned(magnitude),
+                    false => i64::try_from(magnitude).ok(),
                 };
-                self.node(value, at)
+                Value::Int(number.ok_or_else(|| too_large(at.offset))?)
             }
-            Token::Name(name) => self.named(name, at),
-            Token::Op("(") => self.parenthesised(at),
-            Token::Op("[") => {
-                self.advance()?;
-                let items = self.items("]")?;
-                self.node(Value::List(items), at)
-            }
-            Token::Op("{") => self.braced(at),
-            Token::Op(op @ ("*" | "**" | "~" | "...")) => Err(Fault::plain(
-                at.offset,
-                format!("'{op}' here would need evaluation; only literal values are supported"),
-            )),
-            _ => Err(self.unexpected("a value")),
-        }
+            Token::Float(number) if is_negative => Value::Float(-number),
+            Token::Float(number) => Value::Float(number),
+            _ => return Err(self.unexpected("a number")),
+        };
+        self.advance()?;
+        Ok(value)
     }
 
-    fn named(&mut self, name: &str, at: At) -> Result<Node, Fault> {
-        let constant = match name {
+    /// One of Python's three constants; any other name would have to be looked up.
+    fn constant(&mut self, name: &str) -> Result<Value, Fault> {
+        let value = match name {
             "None" => Value::None,
             "True" => Value::Bool(true),
             "False" => Value::Bool(false),
-            "lambda" | "not" | "await" | "yield" => {
-                let text = format!(
-                    "'{name}' here would need evaluation; only literal values are supported"
-                );
-                return Err(Fault::plain(at.offset, text));
-            }
+            "lambda" | "not" | "await" | "yield" => return Err(self.not_evaluated(name)),
             _ if is_keyword(name) => return Err(self.unexpected("a value")),
-            _ => {
-                let path = self.path()?;
-                return self.value_of(&path);
-            }
+            _ => return Err(self.name_as_value(name)),
         };
         self.advance()?;
-        self.node(constant, at)
+        Ok(value)
+    }
+
+    /// A name is unexpected, not merely refused: behind a bracket that was never closed it begins a statement.
+    fn name_as_value(&mut self, name: &str) -> Fault {
+        let what = match self.lexer.next() {
+            Ok((_, Token::Op("("))) => format!("'{name}(...)' is a call"),
+            _ => format!("'{name}' is a name"),
+        };
+        let text = format!("{what}, and nothing is executed; write the value itself: {VALUES}");
+        Fault::unexpected(self.offset, text)
     }
 
     /// One literal, or several side by side, which Python joins.
@@ -290,6 +237,7 @@ impl<'t, 'v> Parser<'t, 'v> {
         joined.ok_or_else(|| self.unexpected("a string"))
     }
 
+    /// A tuple, or one value in brackets that mean nothing.
     fn parenthesised(&mut self, at: At) -> Result<Node, Fault> {
         self.advance()?;
         if self.take_op(")")? {
@@ -297,6 +245,7 @@ impl<'t, 'v> Parser<'t, 'v> {
         }
         let first = self.value()?;
         if self.take_op(")")? {
+            self.refuse_evaluation()?;
             return Ok(first);
         }
         self.comma_or(")")?;
@@ -324,19 +273,19 @@ impl<'t, 'v> Parser<'t, 'v> {
         }
     }
 
-    fn braced(&mut self, at: At) -> Result<Node, Fault> {
+    fn braced(&mut self) -> Result<Value, Fault> {
         self.advance()?;
         if self.take_op("}")? {
-            return self.node(Value::Dict(Dict::default()), at);
+            return Ok(Value::Dict(Dict::default()));
         }
         let first = self.value()?;
         match self.is_op(":") {
-            true => self.dict(first, at),
-            false => self.set(first, at),
+            true => self.dict(first).map(Value::Dict),
+            false => self.set(first).map(Value::Set),
         }
     }
 
-    fn dict(&mut self, first_key: Node, at: At) -> Result<Node, Fault> {
+    fn dict(&mut self, first_key: Node) -> Result<Dict, Fault> {
         let mut dict = Dict::default();
         let mut key = first_key;
         loop {
@@ -352,13 +301,12 @@ impl<'t, 'v> Parser<'t, 'v> {
             }
             key = self.value()?;
         }
-        self.node(Value::Dict(dict), at)
+        Ok(dict)
     }
 
     fn insert(&mut self, dict: &mut Dict, key: Node, value: Node) -> Result<(), Fault> {
-        let hash = hash_of(&key)?;
         let (at, words) = (key.at, key.value.in_words());
-        if dict.insert(hash, key, value) {
+        if dict.insert(key, value)? {
             let text = format!(
                 "key {words} stands twice in this dictionary; the last one counts, as in Python"
             );
@@ -367,7 +315,7 @@ impl<'t, 'v> Parser<'t, 'v> {
         Ok(())
     }
 
-    fn set(&mut self, first: Node, at: At) -> Result<Node, Fault> {
+    fn set(&mut self, first: Node) -> Result<Set, Fault> {
         let mut items = vec![first];
         if !self.take_op("}")? {
             self.comma_or("}")?;
@@ -375,15 +323,14 @@ impl<'t, 'v> Parser<'t, 'v> {
         }
         let mut set = Set::default();
         for item in items {
-            let hash = hash_of(&item)?;
-            set.insert(hash, item);
+            set.insert(item)?;
         }
-        self.node(Value::Set(set), at)
+        Ok(set)
     }
 }
 
 /// Refuses names that mean something to Python itself, such as `__builtins__`.
-pub(super) fn check_name(name: &str, offset: usize) -> Result<(), Fault> {
+fn check_variable(name: &str, offset: usize) -> Result<(), Fault> {
     if is_keyword(name) {
         return Err(Fault::plain(
             offset,

@@ -4,12 +4,12 @@
 //! ```text
 //!   files     which files, in which order (the only part that touches the disk)
 //!     |         Source: path and bytes
-//!   source    encoding and line ends        -> text
+//!   source    encoding and line ends        -> Text, in which places can be named
 //!   lexer     with strings and numbers      -> tokens
 //!   literal   values                        -> Node: value and place
-//!   reader    statements, with operations   -> Variables, one set for all files
+//!   reader    statements                    -> Variables, one set for all files
 //!     |         here everything is Python, and an error is a syntax error
-//!   sites     with settings, address, limits, conflicts
+//!   sites     with names, settings, address, limits, conflicts, unknown
 //!     |         here everything is meaning; each site has its own errors
 //!   Config    what the daemon runs with
 //! ```
@@ -25,8 +25,8 @@ mod conflicts;
 mod lexer;
 mod limits;
 mod literal;
+mod names;
 mod numbers;
-mod operations;
 mod options;
 mod problem;
 mod reader;
@@ -35,11 +35,14 @@ mod show;
 mod sites;
 mod source;
 mod strings;
+mod text;
 mod types;
+mod unknown;
 mod value;
 mod variables;
 
-pub use conflicts::{is_site_name, without_dots};
+pub use conflicts::without_dots;
+pub use names::is_site_name;
 pub use options::from_site_options;
 pub use problem::Problem;
 pub use reader::read_variables;

@@ -1,7 +1,7 @@
 //! Python's whole and floating point numbers, without their signs.
 //! Knows nothing of what surrounds a number.
 
-use super::lexer::Fault;
+use super::problem::Fault;
 
 /// A number as it is written, never negative.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,8 @@
 //! Sites given on the command line (`--site NAME=ADDRESS`), checked like those of a file.
 
 use super::address;
-use super::conflicts::{Culprit, check_name, check_socket_length, conflicts};
+use super::conflicts::{Culprit, conflicts};
+use super::names::{check_name, check_socket_length};
 use super::types::{Config, Limits, LogLevel, SiteConfig, Surroundings};
 use super::value::quoted;
 

@@ -1,16 +1,9 @@
 //! What is said about a configuration file: a place, a sentence, and the line with a caret under it.
-//! Knows nothing of sites or of Python; it only turns offsets into something a person can find.
+//! Knows nothing of sites or of Python.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Longest part of a source line that an excerpt shows, in characters. Checkmk writes the whole dictionary
-/// of sites into a single line, so a line can be a hundred kilobytes long.
-const EXCERPT_WIDTH: usize = 100;
-
-/// How many characters before the caret an excerpt of a long line keeps.
-const EXCERPT_BEFORE: usize = 60;
 
 /// A position in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,87 +81,46 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Line and column (both from 1, the column in characters) of a byte offset.
-pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or("").chars().count() + 1;
-    (line, column)
+/// Why a text cannot be read. It becomes a [`Problem`] once it meets the name of its file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fault {
+    /// Byte offset.
+    pub at: usize,
+    pub text: String,
+    pub kind: FaultKind,
 }
 
-/// A problem at a byte offset of a file's text.
-pub(super) fn problem_at(path: &Arc<Path>, text: &str, offset: usize, message: String) -> Problem {
-    let (line, column) = line_and_column(text, offset);
-    Problem {
-        place: Some(Place {
-            path: Arc::clone(path),
-            line,
-            column,
-        }),
-        text: message,
-        excerpt: Some(excerpt(text, offset, column - 1)),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// Something else was expected here; a bracket that was never closed may be the real reason.
+    Unexpected,
+    /// A bracket was never closed.
+    Unclosed,
+    /// Anything whose reason stands in the text.
+    Plain,
+}
+
+impl Fault {
+    pub fn plain(at: usize, text: impl Into<String>) -> Fault {
+        Fault {
+            at,
+            text: text.into(),
+            kind: FaultKind::Plain,
+        }
     }
-}
 
-fn excerpt(text: &str, offset: usize, caret: usize) -> Excerpt {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let rest = text.get(line_start..).unwrap_or("");
-    let line = rest.split('\n').next().unwrap_or("");
-    let hidden = caret.saturating_sub(EXCERPT_BEFORE);
-    let shown = line.chars().skip(hidden).take(EXCERPT_WIDTH);
-    let line: String = shown
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    Excerpt {
-        line: line.trim_end().to_string(),
-        caret: caret - hidden,
+    pub fn unexpected(at: usize, text: impl Into<String>) -> Fault {
+        Fault {
+            at,
+            text: text.into(),
+            kind: FaultKind::Unexpected,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(text: &str, offset: usize) -> Problem {
-        problem_at(
-            &Arc::from(Path::new("a.mk")),
-            text,
-            offset,
-            "wrong".to_string(),
-        )
-    }
-
-    #[test]
-    fn prints_file_line_and_column_in_characters() {
-        let problem = at("x = 1\ny = 'ä' ?", "x = 1\ny = 'ä' ".len());
-        assert_eq!(problem.to_string(), "a.mk:2:9: wrong");
-        assert_eq!(
-            problem.excerpt_lines().as_deref(),
-            Some("    y = 'ä' ?\n            ^")
-        );
-    }
-
-    #[test]
-    fn a_long_line_is_cut_around_the_caret() {
-        let text = format!("{}?{}", "a".repeat(5000), "b".repeat(5000));
-        let excerpt = at(&text, 5000).excerpt.expect("an excerpt");
-        assert_eq!(excerpt.line.chars().count(), EXCERPT_WIDTH);
-        assert_eq!(excerpt.line.chars().nth(excerpt.caret), Some('?'));
-    }
-
-    #[test]
-    fn tabs_do_not_move_the_caret() {
-        let excerpt = at("\t\tx", 2).excerpt.expect("an excerpt");
-        assert_eq!((excerpt.line.as_str(), excerpt.caret), ("  x", 2));
-    }
-
-    #[test]
-    fn the_end_of_the_text_is_a_place() {
-        assert_eq!(at("ab\n", 3).to_string(), "a.mk:2:1: wrong");
-        assert_eq!(at("", 0).to_string(), "a.mk:1:1: wrong");
-    }
 
     #[test]
     fn without_place_prints_the_text_alone() {

@@ -1,19 +1,23 @@
-//! Python's statements, as far as configuration files need them: assignments, `update`, `setdefault` and their kin.
+//! Python's statements, as far as configuration files need them: assignments, `update` and `setdefault`.
 //! Nothing is executed; what is not on the list is refused by name. Knows no site.
 
-use super::lexer::{Fault, FaultKind, Token};
-use super::literal::{Parser, check_name, is_keyword};
-use super::problem::Problem;
-use super::source::{Source, Text};
+use super::lexer::Token;
+use super::literal::{Parser, is_keyword};
+use super::problem::{Fault, FaultKind, Problem};
+use super::source::{Source, decode};
 use super::strings::Literal;
-use super::value::{Dict, HashKey, Node, Value};
+use super::value::Value;
 use super::variables::{Path, Variables};
+
+/// What can stand where a statement is wanted, for messages.
+const STATEMENTS: &str =
+    "NAME = value, NAME['key'] = value, NAME.update({...}) and NAME['key'].update({...})";
 
 /// Reads files in order into one set of names. The error is the first thing that is not supported syntax.
 pub fn read_variables(sources: &[Source]) -> Result<Variables, Problem> {
     let mut variables = Variables::new();
     for source in sources {
-        let text = Text::decode(source)?;
+        let text = decode(source)?;
         let file = variables.add_text(text.clone());
         let mut parser = Parser::new(&text.text, file, &mut variables);
         let outcome = parser.file();
@@ -68,297 +72,102 @@ impl<'t> Parser<'t, '_> {
 
     fn statement(&mut self) -> Result<(), Fault> {
         match self.token {
-            Token::Name("pass") => {
-                self.advance()?;
-                Ok(())
-            }
             // A string alone is a description for people, as at the top of a file.
             Token::Literal(_) => self.joined_literals().map(|_| ()),
-            Token::Name("None" | "True" | "False" | "lambda" | "not") => {
-                Err(self.unexpected("a statement such as NAME = value"))
-            }
-            Token::Name(word) if is_keyword(word) => Err(Fault::plain(
-                self.offset,
-                format!(
-                    "'{word}' statements are not supported: \
-                     only literal assignments are read, nothing is executed"
-                ),
-            )),
-            Token::Name("locals" | "globals") => self.scope_or_assignment(),
+            Token::Name(word) if is_keyword(word) => Err(not_executed(self.offset, word)),
             Token::Name(_) => {
                 let target = self.path()?;
-                self.change(target)
+                self.change(&target)
             }
             _ => Err(self.unexpected("a statement such as NAME = value")),
         }
     }
 
     /// What is done to the name at the beginning of a statement.
-    fn change(&mut self, target: Path) -> Result<(), Fault> {
+    fn change(&mut self, target: &Path) -> Result<(), Fault> {
         match self.token {
             Token::Op("=") => self.assignment(target),
-            Token::Op(":") => self.annotated(target),
-            Token::Op("+=") => {
-                self.advance()?;
-                let value = self.value_or_tuple()?;
-                self.variables.add(&target, value)
+            Token::Op(".") => self.update(target),
+            Token::Op("(") => {
+                let call = format!("{}(...)", target.name);
+                Err(not_executed(target.at.offset, &call))
             }
-            Token::Op("|=") => {
-                self.advance()?;
-                let value = self.value_or_tuple()?;
-                self.variables.merge(&target, value)
-            }
-            Token::Op(".") => self.method(target),
-            Token::Op("(") => Err(Fault::plain(
-                target.at.offset,
-                format!(
-                    "'{}(...)' is a call: only literal assignments are read, nothing is executed",
-                    target.name
-                ),
-            )),
-            Token::Op(",") => Err(Fault::plain(
-                self.offset,
-                "several names left of '=' are not supported; write an assignment for each",
-            )),
+            Token::Op(op) if op.ends_with('=') => Err(not_executed(self.offset, op)),
             _ => {
-                let name = &target.name;
-                let wanted =
-                    format!("'=', '+=', '|=' or a call such as .update(...) behind '{name}'");
+                let wanted = format!("'=' or '.update({{...}})' behind '{}'", target.name);
                 Err(self.unexpected(&wanted))
             }
         }
     }
 
-    /// `NAME = value` and `NAME = OTHER = value`, from the first `=` on.
-    fn assignment(&mut self, first: Path) -> Result<(), Fault> {
-        let mut targets = vec![first];
-        let value = loop {
-            self.expect_op("=")?;
-            match self.token {
-                Token::Name("locals" | "globals") if self.lexer.next_is_bracket() => {
-                    let path = self.scope_default()?;
-                    let same = |target: &Path| target.name == path.name && target.keys.is_empty();
-                    if targets.iter().all(same) {
-                        return Ok(());
-                    }
-                    break self.value_of(&path)?;
-                }
-                Token::Name(name) if !is_keyword(name) => {
-                    let path = self.path()?;
-                    if !self.is_op("=") {
-                        let value = self.value_of(&path)?;
-                        break self.rest_of_tuple(value)?;
-                    }
-                    targets.push(path);
-                }
-                _ => break self.value_or_tuple()?,
-            }
-        };
-        if targets.len() > 1 {
-            self.variables.share(&value);
-        }
-        for target in &targets {
-            self.variables.charge_copy(&value, target.at.offset)?;
-            self.variables.assign(target, value.clone())?;
-        }
-        Ok(())
-    }
-
-    /// `NAME: annotation` and `NAME: annotation = value`, from the colon on.
-    fn annotated(&mut self, target: Path) -> Result<(), Fault> {
-        if !target.keys.is_empty() {
-            return Err(self.unexpected("'='"));
-        }
-        self.expect_op(":")?;
-        self.annotation()?;
-        if !self.take_op("=")? {
-            return Ok(());
+    /// `NAME = value`, from the `=` on.
+    fn assignment(&mut self, target: &Path) -> Result<(), Fault> {
+        self.advance()?;
+        if let Token::Name("locals" | "globals") = self.token {
+            return self.default(target);
         }
         let value = self.value_or_tuple()?;
-        self.variables.assign(&target, value)
+        self.variables.assign(target, value)
     }
 
-    /// A type such as `dict[str, int] | None`. It means nothing here, but must be one.
-    fn annotation(&mut self) -> Result<(), Fault> {
-        loop {
-            self.annotation_part()?;
-            if !self.take_op("|")? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn annotation_part(&mut self) -> Result<(), Fault> {
-        match self.token {
-            Token::Literal(Literal::Text(_)) => return self.joined_literals().map(|_| ()),
-            Token::Name(name) if name == "None" || !is_keyword(name) => {}
-            _ => return Err(self.unexpected("a type")),
-        }
-        self.advance()?;
-        while self.take_op(".")? {
-            let Token::Name(_) = self.token else {
-                return Err(self.unexpected("a name"));
-            };
-            self.advance()?;
-        }
-        if !self.take_op("[")? {
-            return Ok(());
-        }
-        self.annotation()?;
-        while self.take_op(",")? {
-            self.annotation()?;
-        }
-        self.expect_op("]")
-    }
-
-    /// A statement that begins with `locals` or `globals`, which may be variables too.
-    fn scope_or_assignment(&mut self) -> Result<(), Fault> {
-        if self.lexer.next_is_bracket() {
-            return self.scope_default().map(|_| ());
-        }
-        let target = self.path()?;
-        self.change(target)
-    }
-
-    /// `locals().setdefault('NAME', value)`; the path is that name, which exists afterwards.
-    fn scope_default(&mut self) -> Result<Path, Fault> {
+    /// `NAME = locals().setdefault('NAME', value)`, from `locals` on. It keeps the value that the name has; with
+    /// another name inside, one value would have two names.
+    fn default(&mut self, target: &Path) -> Result<(), Fault> {
         self.advance()?;
         self.expect_op("(")?;
         self.expect_op(")")?;
         self.expect_op(".")?;
+        let wanted = format!("setdefault('{}', value)", target.name);
         let Token::Name("setdefault") = self.token else {
-            return Err(self.unexpected("setdefault('NAME', value)"));
+            return Err(self.unexpected(&wanted));
         };
         self.advance()?;
         self.expect_op("(")?;
-        let at = self.at();
-        let name = match self.joined_literals()? {
-            Literal::Text(name) if is_identifier(&name) => name,
-            _ => {
-                return Err(Fault::plain(
-                    at.offset,
-                    "expected the name of a variable in quotes",
-                ));
-            }
-        };
-        if name.starts_with("__") {
-            check_name(&name, at.offset)?;
-        }
-        let path = Path {
-            name,
-            at,
-            keys: Vec::new(),
-        };
-        let default = match self.take_op(",")? && !self.is_op(")") {
-            true => self.last_argument()?,
-            false => {
-                self.expect_op(")")?;
-                self.variables.node(Value::None, at)
-            }
-        };
-        self.variables.define_unless_known(&path, default)?;
-        Ok(path)
-    }
-
-    /// A value, perhaps a comma, and the closing bracket of a call.
-    fn last_argument(&mut self) -> Result<Node, Fault> {
-        let value = self.value()?;
-        if !self.take_op(",")? && !self.is_op(")") {
-            return Err(self.unexpected("',' or ')'"));
-        }
-        self.expect_op(")")?;
-        Ok(value)
-    }
-
-    /// `NAME.update(...)` and its kin, from the dot on.
-    fn method(&mut self, target: Path) -> Result<(), Fault> {
-        self.expect_op(".")?;
         let offset = self.offset;
-        let Token::Name(method) = self.token else {
-            return Err(self.unexpected("update, setdefault, append or extend"));
-        };
-        self.advance()?;
-        if !matches!(method, "update" | "setdefault" | "append" | "extend") {
-            let text = format!(
-                "'.{method}' is not supported; supported are update, setdefault, append and extend"
-            );
+        let name = self.joined_literals()?;
+        if name != Literal::Text(target.name.clone()) || !target.keys.is_empty() {
+            let text = format!("expected {wanted}, the name left of '='");
             return Err(Fault::plain(offset, text));
         }
-        self.expect_op("(")?;
-        match method {
-            "append" => {
-                let value = self.last_argument()?;
-                self.variables.append(&target, value)
-            }
-            "extend" => {
-                let values = self.last_argument()?;
-                self.variables.extend(&target, values)
-            }
-            "setdefault" => self.method_setdefault(&target),
-            _ => self.method_update(&target),
-        }
+        self.expect_op(",")?;
+        let value = self.value()?;
+        self.end_of_call()?;
+        self.variables.assign_unless_known(target, value)
     }
 
-    fn method_setdefault(&mut self, target: &Path) -> Result<(), Fault> {
-        let key = self.value()?;
-        let at = self.at();
-        let value = match self.take_op(",")? && !self.is_op(")") {
-            true => self.last_argument()?,
-            false => {
-                self.expect_op(")")?;
-                self.variables.node(Value::None, at)
+    /// `NAME.update({...})`, from the dot on.
+    fn update(&mut self, target: &Path) -> Result<(), Fault> {
+        self.advance()?;
+        match self.token {
+            Token::Name("update") => {}
+            Token::Name(method) => {
+                return Err(not_executed(self.offset, &format!(".{method}")));
             }
-        };
-        self.variables.set_default(target, key, value)
-    }
-
-    /// The arguments of `update`: at most one dictionary, then `name=value`.
-    fn method_update(&mut self, target: &Path) -> Result<(), Fault> {
-        let at = self.at();
-        let mut positional = None;
-        let mut named = Dict::default();
-        while !self.take_op(")")? {
-            let offset = self.offset;
-            if let Some(name) = self.argument_name()? {
-                let key = self.variables.node(Value::Text(name.clone()), at);
-                let value = self.value()?;
-                if named.insert(HashKey::Text(name.clone()), key, value) {
-                    return Err(Fault::plain(
-                        offset,
-                        format!("argument '{name}' is given twice"),
-                    ));
-                }
-            } else if positional.is_none() && named.entries().is_empty() {
-                positional = Some(self.value()?);
-            } else {
-                return Err(self.unexpected("NAME=value or ')'"));
-            }
-            if !self.take_op(",")? && !self.is_op(")") {
-                return Err(self.unexpected("',' or ')'"));
-            }
-        }
-        let named = self.variables.node(Value::Dict(named), at);
-        if let Some(positional) = positional {
-            self.variables.update(target, positional)?;
-        }
-        self.variables.update(target, named)
-    }
-
-    /// Passes `name=` when an argument of a call begins so.
-    fn argument_name(&mut self) -> Result<Option<String>, Fault> {
-        let Token::Name(name) = self.token else {
-            return Ok(None);
-        };
-        if is_keyword(name) || !self.lexer.next_is_equals() {
-            return Ok(None);
+            _ => return Err(self.unexpected("update({...})")),
         }
         self.advance()?;
-        self.expect_op("=")?;
-        Ok(Some(name.to_string()))
+        self.expect_op("(")?;
+        if !self.is_op("{") {
+            return Err(self.unexpected("one dictionary {...}"));
+        }
+        let argument = self.value()?;
+        let Value::Dict(more) = argument.value else {
+            let found = argument.value.in_words();
+            let text = format!("expected one dictionary {{...}}, found {found}");
+            return Err(Fault::plain(argument.at.offset, text));
+        };
+        self.end_of_call()?;
+        self.variables.update(target, more)
+    }
+
+    /// Perhaps a comma, and the closing bracket of a call.
+    fn end_of_call(&mut self) -> Result<(), Fault> {
+        self.take_op(",")?;
+        self.expect_op(")")
     }
 }
 
-fn is_identifier(name: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && name.chars().all(is_part) && !name.starts_with(|c: char| c.is_ascii_digit())
+fn not_executed(at: usize, what: &str) -> Fault {
+    let text = format!("'{what}' is not supported, nothing is executed; accepted are {STATEMENTS}");
+    Fault::plain(at, text)
 }

@@ -1,8 +1,9 @@
 //! The table of a site's settings: name, type and range. Reading them and showing them for `--check-config` both
 //! come from here. Knows no address and no other site.
 
-use super::checks::{self, Finding, LEAST_TIME, UnknownKey, note_unknown};
+use super::checks::{self, Finding, LEAST_TIME};
 use super::types::{Heartbeat, HeartbeatTimeout, Network, SiteConfig, TcpPort};
+use super::unknown::{UnknownKey, note_unknown};
 use super::value::{Node, Value};
 use std::time::Duration;
 
@@ -350,6 +351,16 @@ mod tests {
         assert_eq!(
             heartbeat_of("[1.5, 1]").interval,
             Duration::from_millis(1500)
+        );
+    }
+
+    #[test]
+    fn networks_are_as_many_as_each_client_can_be_compared_with() {
+        let many = |count| format!("{{'port': 1, 'only_from': [{}]}}", "'::1', ".repeat(count));
+        assert!(read("tcp", &many(MOST_NETWORKS)).is_ok());
+        assert_eq!(
+            read("tcp", &many(MOST_NETWORKS + 1)).unwrap_err(),
+            "a.mk:1:30: expected at most 1000 networks, found 1001"
         );
     }
 

@@ -2,8 +2,7 @@
 //! back to the same values.
 
 use super::limits::LIMITS;
-use super::settings::SETTINGS;
-use super::settings::shown_truth;
+use super::settings::{SETTINGS, shown_truth};
 use super::types::{Address, Config, Family, SiteConfig, Tls};
 use super::value::quoted;
 use std::fmt::Write as _;

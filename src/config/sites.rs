@@ -2,15 +2,16 @@
 //! Knows no syntax and touches no file.
 
 use super::address;
-use super::checks::{self, Finding, UnknownKey};
-use super::conflicts::{Culprit, check_name, check_socket_length, conflicts};
+use super::checks::{self, Finding};
+use super::conflicts::{Culprit, conflicts};
 use super::limits::{LIMITS, LOG_LEVELS, limits, log_level};
+use super::names::{check_name, check_socket_length};
 use super::problem::Problem;
 use super::settings::SETTINGS;
-use super::types::{Address, Config, RefusedSite, SiteConfig, Surroundings};
+use super::types::{Address, Config, Limits, LogLevel, RefusedSite, SiteConfig, Surroundings};
+use super::unknown::{MAX_UNKNOWN, UnknownKeys, note_unknown};
 use super::value::{At, Dict, Entry, Node, Value};
 use super::variables::Variables;
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Most sites. Ten times the largest installation this is built for; each costs a socket.
@@ -75,7 +76,7 @@ impl Checker<'_> {
         problem
     }
 
-    fn globals(&mut self) -> (super::types::Limits, super::types::LogLevel) {
+    fn globals(&mut self) -> (Limits, LogLevel) {
         let (mut findings, mut unknown) = (Vec::new(), Vec::new());
         let limits = limits(self.variables, &mut findings);
         let level = log_level(self.variables, &mut findings, &mut unknown);
@@ -138,7 +139,7 @@ impl Checker<'_> {
         known.extend(SETTINGS.iter().filter_map(|setting| setting.old_name));
         known.extend(IGNORED_KEYS);
         let mut unknown = Vec::new();
-        checks::note_unknown(dict, &known, "", &mut unknown);
+        note_unknown(dict, &known, "", &mut unknown);
         for key in &mut unknown {
             key.known.clone_from(&shown);
         }
@@ -291,8 +292,7 @@ impl Checker<'_> {
         self.variables
             .all()
             .iter()
-            // A name that only serves to build others is no mistake.
-            .filter(|variable| !is_known(&variable.name) && !variable.is_used)
+            .filter(|variable| !is_known(&variable.name))
             .take(MAX_UNKNOWN)
             .map(|variable| {
                 let name = &variable.name;
@@ -300,70 +300,5 @@ impl Checker<'_> {
                 self.variables.problem(variable.at, text)
             })
             .collect()
-    }
-}
-
-/// Most warnings of unknown names; nobody reads more.
-const MAX_UNKNOWN: usize = 100;
-
-/// Unknown keys, each reported once however many sites have it.
-#[derive(Default)]
-struct UnknownKeys {
-    found: Vec<FoundKey>,
-    index: HashMap<(&'static str, String), usize>,
-}
-
-struct FoundKey {
-    first: UnknownKey,
-    owner: String,
-    others: usize,
-}
-
-impl UnknownKeys {
-    fn add(&mut self, owner: &str, keys: Vec<UnknownKey>) {
-        for key in keys {
-            let name = (key.place, key.key.clone());
-            if let Some(known) = self.index.get(&name) {
-                if let Some(known) = self.found.get_mut(*known) {
-                    known.others += 1;
-                }
-            } else if self.found.len() < MAX_UNKNOWN {
-                self.index.insert(name, self.found.len());
-                self.found.push(FoundKey {
-                    first: key,
-                    owner: owner.to_string(),
-                    others: 0,
-                });
-            }
-        }
-    }
-
-    fn into_problems(self, variables: &Variables) -> Vec<Problem> {
-        let problem = |found: FoundKey| {
-            let UnknownKey {
-                at,
-                place,
-                key,
-                known,
-            } = found.first;
-            let within = match (found.owner.as_str(), place) {
-                ("", place) => place.to_string(),
-                (owner, "") => owner.to_string(),
-                (owner, place) => format!("{owner}, {place}"),
-            };
-            let others = match found.others {
-                0 => String::new(),
-                count => format!(" (and {count} more)"),
-            };
-            let known = match known.as_str() {
-                "" => String::new(),
-                known => format!("; known are {known}"),
-            };
-            variables.problem(
-                at,
-                format!("unknown key {key} in {within}{others} is ignored{known}"),
-            )
-        };
-        self.found.into_iter().map(problem).collect()
     }
 }

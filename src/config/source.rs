@@ -1,7 +1,8 @@
 //! From the bytes of a configuration file to its text, by Python's rules for encodings and line ends.
 //! Does not know what stands in the text, and never touches the disk.
 
-use super::problem::{Problem, problem_at};
+use super::problem::Problem;
+use super::text::Text;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,75 +25,57 @@ impl Source {
     }
 }
 
-/// A file's text, decoded, with every line end a single newline.
-#[derive(Debug, Clone)]
-pub(super) struct Text {
-    pub path: Arc<Path>,
-    pub text: String,
-}
-
-impl Text {
-    /// A problem at a byte offset of this text.
-    pub fn problem(&self, offset: usize, message: String) -> Problem {
-        problem_at(&self.path, &self.text, offset, message)
+/// Decodes a file: UTF-8, with or without a byte order mark, unless a coding line in the first two
+/// lines names Latin-1 (which Python honours, and files of the Python 2 era have).
+pub(super) fn decode(source: &Source) -> Result<Text, Problem> {
+    let bytes = with_single_newlines(&source.text);
+    let (bytes, has_mark) = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => (rest, true),
+        None => (bytes.as_slice(), false),
+    };
+    let path = Arc::clone(&source.path);
+    let refuse = |offset: usize, message: String| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Text::new(Arc::clone(&path), text).problem(offset, message)
+    };
+    if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
+        let message = "a zero byte cannot stand in a configuration file; in a string, write \\0";
+        return Err(refuse(offset, message.to_string()));
     }
-
-    /// Decodes a file: UTF-8, with or without a byte order mark, unless a coding line in the first two
-    /// lines names Latin-1 (which Python honours, and files of the Python 2 era have).
-    pub fn decode(source: &Source) -> Result<Text, Problem> {
-        let bytes = with_single_newlines(&source.text);
-        let (bytes, has_mark) = match bytes.strip_prefix(b"\xef\xbb\xbf") {
-            Some(rest) => (rest, true),
-            None => (bytes.as_slice(), false),
-        };
-        let path = Arc::clone(&source.path);
-        let refuse = |offset: usize, message: String| {
-            problem_at(&path, &String::from_utf8_lossy(bytes), offset, message)
-        };
-        if let Some(offset) = bytes.iter().position(|&byte| byte == 0) {
-            let message =
-                "a zero byte cannot stand in a configuration file; in a string, write \\0";
-            return Err(refuse(offset, message.to_string()));
+    let coding = coding_line(bytes);
+    let encoding = match &coding {
+        None => Encoding::Utf8,
+        Some((offset, name)) => Encoding::named(name).ok_or_else(|| {
+            refuse(
+                *offset,
+                format!("encoding '{name}' is not supported; use UTF-8 or Latin-1"),
+            )
+        })?,
+    };
+    if let (true, Some((offset, name)), false) = (has_mark, &coding, encoding == Encoding::Utf8) {
+        let message =
+            format!("the file begins with a UTF-8 mark, so its encoding cannot be '{name}'");
+        return Err(refuse(*offset, message));
+    }
+    if encoding == Encoding::Latin1 {
+        let text = bytes.iter().map(|&byte| char::from(byte)).collect();
+        return Ok(Text::new(path, text));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if encoding == Encoding::Ascii && !text.is_ascii() => {
+            let offset = text.bytes().take_while(u8::is_ascii).count();
+            let message = "this character is not ASCII, but the coding line says so; use UTF-8";
+            Err(refuse(offset, message.to_string()))
         }
-        let coding = coding_line(bytes);
-        let encoding = match &coding {
-            None => Encoding::Utf8,
-            Some((offset, name)) => Encoding::named(name).ok_or_else(|| {
-                refuse(
-                    *offset,
-                    format!("encoding '{name}' is not supported; use UTF-8 or Latin-1"),
-                )
-            })?,
-        };
-        if let (true, Some((offset, name)), false) = (has_mark, &coding, encoding == Encoding::Utf8)
-        {
-            let message =
-                format!("the file begins with a UTF-8 mark, so its encoding cannot be '{name}'");
-            return Err(refuse(*offset, message));
-        }
-        if encoding == Encoding::Latin1 {
-            let text = bytes.iter().map(|&byte| char::from(byte)).collect();
-            return Ok(Text { path, text });
-        }
-        match std::str::from_utf8(bytes) {
-            Ok(text) if encoding == Encoding::Ascii && !text.is_ascii() => {
-                let offset = text.bytes().take_while(u8::is_ascii).count();
-                let message = "this character is not ASCII, but the coding line says so; use UTF-8";
-                Err(refuse(offset, message.to_string()))
-            }
-            Ok(text) => Ok(Text {
-                path,
-                text: text.to_string(),
-            }),
-            Err(error) => {
-                let offset = error.valid_up_to();
-                let byte = bytes.get(offset).copied().unwrap_or(0);
-                let message = format!(
-                    "byte 0x{byte:02x} is not UTF-8; \
-                     write the file in UTF-8, or put '# encoding: latin-1' into its first line"
-                );
-                Err(refuse(offset, message))
-            }
+        Ok(text) => Ok(Text::new(path, text.to_string())),
+        Err(error) => {
+            let offset = error.valid_up_to();
+            let byte = bytes.get(offset).copied().unwrap_or(0);
+            let message = format!(
+                "byte 0x{byte:02x} is not UTF-8; \
+                 write the file in UTF-8, or put '# encoding: latin-1' into its first line"
+            );
+            Err(refuse(offset, message))
         }
     }
 }
@@ -191,7 +174,7 @@ mod tests {
     use super::*;
 
     fn decode(bytes: &[u8]) -> Result<String, String> {
-        Text::decode(&Source::new("f.mk", bytes))
+        super::decode(&Source::new("f.mk", bytes))
             .map(|text| text.text)
             .map_err(|problem| problem.to_string())
     }

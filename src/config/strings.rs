@@ -1,7 +1,7 @@
 //! Python's string and bytes literals: prefixes, quotes, escapes.
 //! Knows nothing of what surrounds a literal; joining neighbours is the reader's work.
 
-use super::lexer::Fault;
+use super::problem::Fault;
 
 /// The content of one literal.
 #[derive(Debug, Clone, PartialEq, Eq)]

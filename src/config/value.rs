@@ -1,6 +1,7 @@
 //! The values a configuration file can hold, compared and ordered as Python does it.
 //! Knows no file and no site. Every value remembers where it was written.
 
+use super::problem::Fault;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
@@ -29,8 +30,6 @@ pub struct Node {
     pub value: Value,
     /// Its first character.
     pub at: At,
-    /// Which object this is in Python, for lists, sets and dictionaries; copies keep it. 0 for the others.
-    pub(super) identity: u64,
 }
 
 /// A literal of Python.
@@ -60,7 +59,7 @@ pub enum Value {
 
 impl Value {
     /// How a message names this value: itself when it is short, otherwise what it is.
-    pub fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         match self {
             Value::None => "None".to_string(),
             Value::Bool(true) => "True".to_string(),
@@ -118,19 +117,6 @@ impl Value {
                 }
                 out.push(')');
             }
-        }
-    }
-
-    /// The values directly inside of this one, keys included.
-    pub(super) fn children(&self) -> Vec<&Node> {
-        match self {
-            Value::Tuple(items) | Value::List(items) => items.iter().collect(),
-            Value::Set(set) => set.items.iter().collect(),
-            Value::Dict(dict) => {
-                let entries = dict.entries.iter();
-                entries.flat_map(|e| [&e.key, &e.value]).collect()
-            }
-            _ => Vec::new(),
         }
     }
 }
@@ -202,34 +188,38 @@ impl Dict {
         &self.entries
     }
 
-    pub(super) fn into_entries(self) -> Vec<Entry> {
-        self.entries
-    }
-
     /// The value of a text key.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.find(&HashKey::Text(key.to_string()))
-    }
-
-    pub(super) fn find(&self, key: &HashKey) -> Option<&Node> {
-        let position = *self.index.get(key)?;
+        let position = *self.index.get(&HashKey::Text(key.to_string()))?;
         self.entries.get(position).map(|entry| &entry.value)
     }
 
-    pub(super) fn find_mut(&mut self, key: &HashKey) -> Option<&mut Node> {
-        let position = *self.index.get(key)?;
-        self.entries.get_mut(position).map(|entry| &mut entry.value)
+    /// The value of any key, to be changed. The error is a key that can be none.
+    pub(super) fn find_mut(&mut self, key: &Node) -> Result<Option<&mut Node>, Fault> {
+        let position = self.index.get(&HashKey::of(key)?);
+        let entry = position.and_then(|&position| self.entries.get_mut(position));
+        Ok(entry.map(|entry| &mut entry.value))
     }
 
     /// Sets a key. Returns whether it was there: then the old key and its rank stay, as in Python.
-    pub(super) fn insert(&mut self, hash: HashKey, key: Node, value: Node) -> bool {
-        if let Some(old) = self.find_mut(&hash) {
-            *old = value;
-            return true;
+    pub(super) fn insert(&mut self, key: Node, value: Node) -> Result<bool, Fault> {
+        let hash = HashKey::of(&key)?;
+        let position = self.index.get(&hash).copied();
+        if let Some(entry) = position.and_then(|position| self.entries.get_mut(position)) {
+            entry.value = value;
+            return Ok(true);
         }
         self.index.insert(hash, self.entries.len());
         self.entries.push(Entry { key, value });
-        false
+        Ok(false)
+    }
+
+    /// Sets every key of another dictionary, in its order.
+    pub(super) fn update(&mut self, other: Dict) -> Result<(), Fault> {
+        for entry in other.entries {
+            self.insert(entry.key, entry.value)?;
+        }
+        Ok(())
     }
 }
 
@@ -246,20 +236,18 @@ impl Set {
         &self.items
     }
 
-    pub(super) fn into_items(self) -> Vec<Node> {
-        self.items
-    }
-
-    pub(super) fn insert(&mut self, hash: HashKey, item: Node) {
-        if self.index.insert(hash) {
+    /// Adds an item unless there is an equal one. The error is an item that can be none.
+    pub(super) fn insert(&mut self, item: Node) -> Result<(), Fault> {
+        if self.index.insert(HashKey::of(&item)?) {
             self.items.push(item);
         }
+        Ok(())
     }
 }
 
 /// What makes two dictionary keys equal in Python, where `1`, `1.0` and `True` are the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum HashKey {
+enum HashKey {
     None,
     Whole(i64),
     Float(u64),
@@ -269,23 +257,30 @@ pub(super) enum HashKey {
 }
 
 impl HashKey {
-    /// The key of a value; the error names a type that cannot be a key.
-    pub fn of(value: &Value) -> Result<HashKey, &'static str> {
-        Ok(match value {
-            Value::None => HashKey::None,
-            Value::Bool(truth) => HashKey::Whole(i64::from(*truth)),
-            Value::Int(number) => HashKey::Whole(*number),
-            Value::Float(number) => HashKey::of_float(*number),
-            Value::Text(text) => HashKey::Text(text.clone()),
-            Value::Bytes(bytes) => HashKey::Bytes(bytes.clone()),
+    /// The error is a value of which the contents may change.
+    fn of(node: &Node) -> Result<HashKey, Fault> {
+        let refused = |kind: &str| {
+            let text = format!(
+                "a {kind} cannot be the key of a dictionary or an item of a set; \
+                 a string, number or tuple can"
+            );
+            Err(Fault::plain(node.at.offset, text))
+        };
+        match &node.value {
+            Value::None => Ok(HashKey::None),
+            Value::Bool(truth) => Ok(HashKey::Whole(i64::from(*truth))),
+            Value::Int(number) => Ok(HashKey::Whole(*number)),
+            Value::Float(number) => Ok(HashKey::of_float(*number)),
+            Value::Text(text) => Ok(HashKey::Text(text.clone())),
+            Value::Bytes(bytes) => Ok(HashKey::Bytes(bytes.clone())),
             Value::Tuple(items) => {
-                let keys = items.iter().map(|item| HashKey::of(&item.value));
-                HashKey::Tuple(keys.collect::<Result<_, _>>()?)
+                let keys = items.iter().map(HashKey::of);
+                keys.collect::<Result<_, _>>().map(HashKey::Tuple)
             }
-            Value::List(_) => return Err("list"),
-            Value::Set(_) => return Err("set"),
-            Value::Dict(_) => return Err("dictionary"),
-        })
+            Value::List(_) => refused("list"),
+            Value::Set(_) => refused("set"),
+            Value::Dict(_) => refused("dictionary"),
+        }
     }
 
     fn of_float(number: f64) -> HashKey {
@@ -306,13 +301,12 @@ mod tests {
     fn node(value: Value) -> Node {
         Node {
             value,
-            at: At { file: 0, offset: 0 },
-            identity: 0,
+            at: At { file: 0, offset: 7 },
         }
     }
 
     fn key(value: Value) -> HashKey {
-        HashKey::of(&value).unwrap()
+        HashKey::of(&node(value)).unwrap()
     }
 
     #[test]
@@ -336,37 +330,43 @@ mod tests {
     }
 
     #[test]
-    fn only_constant_values_are_keys() {
-        let list = Value::Tuple(vec![node(Value::List(Vec::new()))]);
-        assert_eq!(HashKey::of(&list), Err("list"));
-        assert_eq!(
-            HashKey::of(&Value::Dict(Dict::default())),
-            Err("dictionary")
-        );
+    fn only_constant_values_are_keys_and_items_of_a_set() {
+        for (value, kind) in [
+            (Value::List(Vec::new()), "a list cannot"),
+            (Value::Set(Set::default()), "a set cannot"),
+            (Value::Dict(Dict::default()), "a dictionary cannot"),
+        ] {
+            let tuple = Value::Tuple(vec![node(value)]);
+            let fault = HashKey::of(&node(tuple)).unwrap_err();
+            assert!(fault.text.starts_with(kind), "{}", fault.text);
+            assert_eq!(fault.at, 7);
+        }
     }
 
     #[test]
     fn the_last_value_wins_and_the_first_key_keeps_its_rank() {
         let mut dict = Dict::default();
-        for (number, text) in [
-            (Value::Int(1), "a"),
-            (Value::Int(2), "b"),
-            (Value::Bool(true), "c"),
+        let text = |text: &str| node(Value::Text(text.into()));
+        for (key, value, was_there) in [
+            (Value::Int(1), "a", false),
+            (Value::Int(2), "b", false),
+            (Value::Bool(true), "c", true),
         ] {
-            dict.insert(
-                key(number.clone()),
-                node(number),
-                node(Value::Text(text.into())),
-            );
+            assert_eq!(dict.insert(node(key), text(value)), Ok(was_there));
         }
-        assert_eq!(Value::Dict(dict).dump(), "(dict i1 s63 i2 s62)");
+        let mut more = Dict::default();
+        for (key, value) in [(Value::Float(2.0), "d"), (Value::Int(0), "e")] {
+            more.insert(node(key), text(value)).unwrap();
+        }
+        dict.update(more).unwrap();
+        assert_eq!(Value::Dict(dict).dump(), "(dict i1 s63 i2 s64 i0 s65)");
     }
 
     #[test]
     fn dumps_tell_types_apart_and_sort_sets() {
         let mut set = Set::default();
-        for number in [3, 1, 2] {
-            set.insert(HashKey::Whole(number), node(Value::Int(number)));
+        for number in [3, 1, 2, 1] {
+            set.insert(node(Value::Int(number))).unwrap();
         }
         let all = vec![
             node(Value::Set(set)),
@@ -379,6 +379,31 @@ mod tests {
             Value::List(all).dump(),
             "(list (set i1 i2 i3) f8000000000000000 bff none (tuple))"
         );
+    }
+
+    #[test]
+    fn what_would_garble_a_terminal_is_quoted_as_an_escape() {
+        for (text, expected) in [
+            ("a", "'a'"),
+            ("it's", "\"it's\""),
+            ("\"", "'\"'"),
+            ("'\"", r#"'\'"'"#),
+            ("\\", r"'\\'"),
+            ("\n\r\t", r"'\n\r\t'"),
+            ("\0\x1b\x1f ~\x7f", r"'\x00\x1b\x1f ~\x7f'"),
+            ("\u{80}\u{a0}\u{a1}ä€", "'\\x80\\xa0\u{a1}ä€'"),
+            (
+                "\u{2027}\u{2028}\u{202e}\u{202f}",
+                "'\u{2027}\\u2028\\u202e\u{202f}'",
+            ),
+            (
+                "\u{2065}\u{2066}\u{2069}\u{206a}",
+                "'\u{2065}\\u2066\\u2069\u{206a}'",
+            ),
+            ("\u{feff}", r"'\ufeff'"),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
     }
 
     #[test]

@@ -350,11 +350,7 @@ fn every_error_names_its_place() {
             50,
             "'channels'",
         ),
-        (
-            "'a': {'socket': ('h', 1), 'proxy': x}",
-            50,
-            "'x' is not defined",
-        ),
+        ("'a': {'socket': ('h', 1), 'proxy': x}", 50, "'x' is a name"),
     ] {
         let problems = try_import(site, None).unwrap_err();
         let text = problems[0].to_string();

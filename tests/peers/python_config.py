@@ -187,8 +187,8 @@ class Writer:
         if rng.random() < 0.1 and text[:2] in ("0x", "0b", "0o"):
             text = text[:2] + "_" + text[2:]
         if value < 0:
-            return "-" + rng.choice(("", " ", "+", "- -")) + text
-        return rng.choice(("", "", "", "", "+", "--")) + text
+            return "-" + rng.choice(("", "", " ")) + text
+        return rng.choice(("", "", "", "", "+")) + text
 
     def decimal(self, value):
         text = repr(abs(value))
@@ -252,14 +252,12 @@ class File:
         self.writer = Writer(rng)
         # What each name is, as far as statements need to know it.
         self.kinds = {name: dict for name in PREDEFINED}
-        # Names of which another name may hold a part.
-        self.shared = set()
 
     def write(self):
         rng = self.rng
         lines = [rng.choice(("", "# Created by WATO\n# encoding: utf-8\n\n", "'''Text\nof two lines'''\n", "\ufeff"))]
         for _ in range(rng.randrange(1, 9)):
-            lines.append(self.statement() + rng.choice(("\n", "\n", "\n", " # c\n", "; pass\n", ";\n", "\r\n", "\n\n \n")))
+            lines.append(self.statement() + rng.choice(("\n", "\n", "\n", " # c\n", "; 'text'\n", ";\n", "\r\n", "\n\n \n")))
         text = "".join(lines)
         return text.encode() if rng.random() < 0.9 else text.rstrip().rstrip(";").encode()
 
@@ -281,27 +279,21 @@ class File:
         return "(" + text + ")" if type(value) in (str, bytes) else text
 
     def new_name(self):
-        name = self.rng.choice(("sites", "x", "_a1", "liveproxyd_log_levels", "max_query", "B"))
-        self.shared.discard(name)
-        return name
+        return self.rng.choice(("sites", "x", "_a1", "liveproxyd_log_levels", "max_query", "B"))
 
-    def known(self, kind):
-        names = [n for n, k in self.kinds.items() if k is kind and n not in self.shared]
-        return self.rng.choice(sorted(names)) if names else None
+    def known_dictionary(self):
+        return self.rng.choice(sorted(name for name, kind in self.kinds.items() if kind is dict) or [None])
 
     def statement(self):
         rng = self.rng
         while True:
-            way = rng.choice((
-                self.assign, self.assign, self.chain, self.annotate, self.scope, self.update, self.update,
-                self.setdefault, self.item, self.merge, self.append, self.add, self.alias, self.plain,
-            ))
+            way = rng.choice((self.assign, self.assign, self.scope, self.update, self.update, self.item, self.plain))
             text = way()
             if text:
                 return text
 
     def plain(self):
-        return self.rng.choice(("pass", "'a description'", "u'''two\nlines'''", "x_: int"))
+        return self.rng.choice(("'a description'", "u'''two\nlines'''", "b'a' b'b'"))
 
     def assign(self):
         value = self.data.value()
@@ -313,93 +305,49 @@ class File:
             text += self.rng.choice((",", ", 5", ", 5,"))
         return name + self.rng.choice((" = ", "=", " = \\\n", "\t=\t")) + text
 
-    def chain(self):
-        value = self.data.value()
-        first, second = self.new_name(), self.new_name()
-        self.kinds[first] = self.kinds[second] = type(value)
-        self.shared.update((first, second))
-        return "%s = %s = %s" % (first, second, self.assigned(value))
-
-    def annotate(self):
-        value = self.data.value()
-        name = self.new_name()
-        self.kinds[name] = type(value)
-        return "%s: %s = %s" % (name, self.rng.choice(("int", "dict[str, int]", "'Any'", "None")), self.assigned(value))
-
     def scope(self):
         value = self.data.value()
         name = self.rng.choice(("sites", "x", "fresh"))
         scope = self.rng.choice(("locals", "globals"))
         self.kinds.setdefault(name, type(value))
-        return "%s = %s().setdefault('%s', %s)" % (name, scope, name, self.literal(value))
+        comma = self.rng.choice(("", "", ","))
+        return "%s = %s().setdefault('%s', %s%s)" % (name, scope, name, self.literal(value), comma)
 
     def dictionary(self):
         return {self.data.key(): self.data.value(2) for _ in range(self.rng.randrange(4))}
 
     def update(self):
-        name = self.known(dict)
+        name = self.known_dictionary()
         if not name:
             return None
-        arguments = []
-        if self.rng.random() < 0.9:
-            arguments.append(self.literal(self.dictionary()))
-        for word in self.rng.sample(("muc", "ham", "socket"), self.rng.randrange(3)):
-            arguments.append("%s=%s" % (word, self.literal(self.data.value(2))))
-        return "%s.update(%s)" % (name, ", ".join(arguments))
+        return "%s.update(%s%s)" % (name, self.argument(), self.rng.choice(("", "", ",", "\n")))
 
-    def setdefault(self):
-        name = self.known(dict)
-        return name and "%s.setdefault(%s, %s)" % (name, self.literal(self.data.key()), self.literal(self.data.value(2)))
+    def argument(self):
+        value = self.dictionary()
+        text = self.literal(value)
+        # The argument of a call has no further brackets around it.
+        return repr(value) if text.startswith("(") else text
 
     def item(self):
-        name = self.known(dict)
+        name = self.known_dictionary()
         if not name:
             return None
         key = self.literal(self.data.key())
-        if self.rng.random() < 0.5:
+        way = self.rng.randrange(3)
+        if way == 0:
             return "%s[%s] = %s" % (name, key, self.assigned(self.data.value(2)))
-        inner = self.literal(self.data.key())
-        value = self.literal(self.dictionary())
-        return "%s[%s] = %s; %s[%s][%s] = %s" % (name, key, value, name, key, inner, self.assigned(self.data.value(2)))
-
-    def merge(self):
-        name = self.known(dict)
-        return name and "%s |= %s" % (name, self.literal(self.dictionary()))
-
-    def append(self):
-        name = self.known(list)
-        if not name:
-            return None
-        if self.rng.random() < 0.5:
-            return "%s.append(%s)" % (name, self.literal(self.data.value(2)))
-        items = [self.data.value(2) for _ in range(3)]
-        return "%s.extend(%s)" % (name, self.literal(self.rng.choice((items, tuple(items)))))
-
-    def add(self):
-        kind, value = self.rng.choice((
-            (list, [self.data.value(1)]), (tuple, (self.data.value(1),)), (str, self.data.text()),
-            (float, self.rng.random()), (bytes, b"a\xff"),
-        ))
-        name = self.known(kind)
-        return name and "%s += %s" % (name, self.assigned(value))
-
-    def alias(self):
-        name = self.known(self.rng.choice((dict, str, int, tuple)))
-        if not name:
-            return None
-        target = self.new_name()
-        self.kinds[target] = self.kinds[name]
-        self.shared.update((name, target))
-        return "%s = %s" % (target, self.rng.choice((name, "(%s)" % name)))
+        text = "%s[%s] = %s; %s[%s]" % (name, key, self.literal(self.dictionary()), name, key)
+        if way == 1:
+            return "%s.update(%s)" % (text, self.argument())
+        return "%s[%s] = %s" % (text, self.literal(self.data.key()), self.assigned(self.data.value(2)))
 
 
 # What liveproxyd reads; nothing else of a mutated file is ever executed.
-STATEMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Pass)
-ALLOWED = STATEMENTS + (
-    ast.Module, ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.UAdd, ast.USub, ast.Name,
-    ast.Subscript, ast.Attribute, ast.Call, ast.keyword, ast.Load, ast.Store, ast.Add, ast.BitOr,
+ALLOWED = (
+    ast.Module, ast.Assign, ast.Expr, ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.UAdd,
+    ast.USub, ast.Name, ast.Subscript, ast.Attribute, ast.Call, ast.Load, ast.Store,
 )
-METHODS = ("update", "setdefault", "append", "extend")
+METHODS = ("update", "setdefault")
 
 
 def is_harmless(tree):

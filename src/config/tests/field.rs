@@ -129,9 +129,7 @@ fn no_file_and_an_empty_file_mean_no_sites() {
 
 #[test]
 fn the_order_of_the_dictionary_is_kept() {
-    let config = clean(
-        "for_all = '/run/'\nsites.update(b={'socket': '/b'})\nsites['a'] = {'socket': for_all}",
-    );
+    let config = clean("sites.update({'b': {'socket': '/b'}})\nsites['a'] = {'socket': '/a'}");
     let names: Vec<&str> = config.sites.iter().map(|site| site.name.as_str()).collect();
     assert_eq!(names, ["b", "a"]);
 }

@@ -7,7 +7,7 @@ mod sites;
 mod statements;
 mod values;
 
-use super::{Config, Problem, Source, Surroundings, read};
+use super::{Config, Problem, Source, Surroundings, Variables, read, read_variables};
 
 pub(super) fn surroundings() -> Surroundings {
     Surroundings {
@@ -18,6 +18,26 @@ pub(super) fn surroundings() -> Surroundings {
 
 pub(super) fn config(text: &str) -> Config {
     read(&[Source::new("a.mk", text)], &surroundings()).unwrap()
+}
+
+fn variables(text: &str) -> Result<Variables, Problem> {
+    read_variables(&[Source::new("a.mk", text)])
+}
+
+/// The value of `x` after the statements, or what is wrong with them.
+fn dumped(text: &str) -> Result<String, String> {
+    match variables(text) {
+        Ok(variables) => Ok(variables.get("x").unwrap().value.dump()),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
+/// What is wrong with the statements.
+fn message(text: &str) -> String {
+    match variables(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(problem) => problem.to_string(),
+    }
 }
 
 pub(super) fn lines(problems: &[Problem]) -> Vec<String> {

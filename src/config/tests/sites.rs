@@ -135,8 +135,15 @@ fn wrong_types_of_the_variables_themselves() {
             "a.mk:1:9: sites: expected a dictionary such as {'muc': {'socket': ...}}, found a list of 1"
         ]
     );
-    assert!(
-        errors("liveproxyd_default_connection_params = 5")[0].contains("expected a dictionary")
+    assert_eq!(
+        errors("liveproxyd_default_connection_params = 5"),
+        ["a.mk:1:40: liveproxyd_default_connection_params: \
+             expected a dictionary such as {'channels': 10}, found 5"]
+    );
+    assert_eq!(
+        errors("sites['a'] = {'socket': 'run/live'}"),
+        ["a.mk:1:25: site 'a', 'socket': \
+             expected 'tcp:host:port', 'unix:/path' or '/path', found 'run/live'"]
     );
 }
 
