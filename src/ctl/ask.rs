@@ -7,12 +7,14 @@ use crate::sys;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// The most that is taken for an answer: twenty thousand clients have a tenth of it.
 const MOST_BYTES: u64 = 128 << 20;
 
 /// The most that is taken for the text of an error.
-const MOST_TEXT: u64 = 64 << 10;
+pub const MOST_TEXT: u64 = 64 << 10;
 
 /// Bytes of a fixed16 header.
 const HEADER: usize = 16;
@@ -96,22 +98,31 @@ pub fn header(
 /// Gives an order. There is no answer on the wire: what the daemon says before
 /// it closes is an error.
 pub fn order(door: &Door, order: &str) -> Result<(), Failure> {
-    let mut stream = door.connect()?;
-    let failed = |error| broken(&error, PATIENCE);
     let now = sys::since_epoch().as_secs();
     let line = format!("COMMAND [{now}] {order}\n\n");
-    stream.write_all(line.as_bytes()).map_err(failed)?;
-    // A daemon that is gone already has closed it too.
+    let text = said_to_command(door.connect()?, &line, PATIENCE)?;
+    match text.as_slice() {
+        [] => Ok(()),
+        text => Err(Failure::Failed(words::line(&String::from_utf8_lossy(text)))),
+    }
+}
+
+/// Sends a command and returns what is said before the end: nothing, if it was taken.
+pub fn said_to_command(
+    mut stream: UnixStream,
+    command: &str,
+    patience: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let failed = |error| broken(&error, patience);
+    stream.write_all(command.as_bytes()).map_err(failed)?;
+    // Whoever is gone already has closed it too.
     let _ = stream.shutdown(Shutdown::Write);
     let mut text = Vec::new();
     stream
         .take(MOST_TEXT)
         .read_to_end(&mut text)
         .map_err(failed)?;
-    match text.as_slice() {
-        [] => Ok(()),
-        text => Err(Failure::Failed(words::line(&String::from_utf8_lossy(text)))),
-    }
+    Ok(text)
 }
 
 impl Table {

@@ -1,11 +1,10 @@
 //! A question to a site, over its own socket: what any client would get.
 
-use super::ask::{OK, header};
+use super::ask::{MOST_TEXT, OK, header, said_to_command};
 use super::connect::{Door, broken};
 use super::{Failure, print, words};
 use crate::sys;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
-use std::net::Shutdown;
 use std::time::Duration;
 
 /// How long an answer may take. The daemon gives up before: an endless wait query
@@ -14,9 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(660);
 
 /// The most that is read of a query from standard input; the daemon takes no more by default.
 const MOST_INPUT: u64 = 16 << 20;
-
-/// The most that is shown of an error.
-const MOST_TEXT: u64 = 64 << 10;
 
 /// Asks, and copies the response to standard output.
 pub fn query(
@@ -31,20 +27,15 @@ pub fn query(
     };
     let (request, is_command) = request(&lines, format.as_deref())?;
     let mut stream = door.connect_site(site, PATIENCE)?;
-    let failed = |error| broken(&error, PATIENCE);
-    stream.write_all(request.as_bytes()).map_err(failed)?;
     if is_command {
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut text = Vec::new();
-        stream
-            .take(MOST_TEXT)
-            .read_to_end(&mut text)
-            .map_err(failed)?;
+        let text = said_to_command(stream, &request, PATIENCE)?;
         return match text.as_slice() {
             [] => Ok(()),
             text => Err(error(text)),
         };
     }
+    let failed = |error| broken(&error, PATIENCE);
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let (code, length) = header(&mut stream, PATIENCE)?;
     if code != OK {
         let mut text = Vec::new();

@@ -193,18 +193,13 @@ fn site_grid(rows: Vec<Row<'_>>, now: f64) -> Result<Grid, Failure> {
     ]);
     for row in rows {
         let state = row.text("state")?;
-        let waiting = row.count("waiting")?;
-        let waiting = match waiting {
-            0 => Cell::from("0"),
-            number => Cell::toned(count(number), Tone::Warning),
-        };
         grid.push(vec![
             row.text("name")?.into(),
             Cell::toned(state.as_str(), tone(&state)),
             ago(row.number("since")?, now).into(),
             channels_of(row)?.into(),
             count(row.count("clients")?).into(),
-            waiting,
+            waiting(row)?,
             count(row.count("queries")?).into(),
             some_span(row.number("response_time_p90")?).into(),
             some_span(row.number("heartbeat_typical")?).into(),
@@ -213,6 +208,14 @@ fn site_grid(rows: Vec<Row<'_>>, now: f64) -> Result<Grid, Failure> {
         ]);
     }
     Ok(grid)
+}
+
+/// How many queries wait for a channel, which nobody should for long.
+pub fn waiting(row: Row<'_>) -> Result<Cell, Failure> {
+    Ok(match row.count("waiting")? {
+        0 => Cell::from("0"),
+        number => Cell::toned(count(number), Tone::Warning),
+    })
 }
 
 /// What is to be said about a site.

@@ -4,7 +4,7 @@
 use super::Failure;
 use super::ask::{Table, table};
 use super::connect::Door;
-use super::show::{channels_of, now, reason, refused, states, sum, tone, worst_first};
+use super::show::{channels_of, now, reason, refused, states, sum, tone, waiting, worst_first};
 use super::table::{Cell, Grid, Paint, Sheet, Side, Tone};
 use super::words::{ago, bytes, count, span};
 use crate::sys::{self, KeyMode};
@@ -202,17 +202,13 @@ fn drawn(
         }
         let [queries, arrived, refused] = shown;
         let known = |text: String| if rates.is_some() { text } else { "-".into() };
-        let waiting = match row.count("waiting")? {
-            0 => Cell::from("0"),
-            number => Cell::toned(count(number), Tone::Warning),
-        };
         grid.push(vec![
             name.into(),
             Cell::toned(state.as_str(), tone(&state)),
             ago(row.number("since")?, now).into(),
             channels_of(row)?.into(),
             count(row.count("clients")?).into(),
-            waiting,
+            waiting(row)?,
             known(format!("{queries:.1}")).into(),
             known(format!("{refused:.1}")).into(),
             known(bytes(arrived)).into(),
