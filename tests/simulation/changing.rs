@@ -81,6 +81,31 @@ fn with_more_channels_a_connection_that_was_made_beside_them_is_given_up() {
     assert_eq!(driven.site.open_channels(), 2);
 }
 
+/// Two attempts were made in the same moment.
+#[test]
+fn a_probe_that_a_reload_makes_due_keeps_its_distance_from_the_attempt_before_it() {
+    let mut driven = Driven::up(1);
+    driven.ask(1, Kind::Get);
+    driven.pass(4 * SECOND);
+    let actions = driven.tell(Input::Configured(with_channels(2)));
+    assert_eq!(opened(&actions), Some(1));
+    // The channel is not needed any more, comes to nothing, and the other one has been silent
+    // for too long by now.
+    let impatient = Settings {
+        heartbeat: Heartbeat {
+            interval: SECOND,
+            ..settings().heartbeat
+        },
+        ..with_channels(1)
+    };
+    driven.tell(Input::Configured(impatient));
+    let actions = driven.lost(1, Loss::NoRoom, Owed::Nothing);
+    assert_eq!(opened(&actions), None);
+    assert_eq!(opened(&driven.run(10 * MS)), None);
+    // Beside the two that could have been.
+    assert_eq!(opened(&driven.run(10 * MS)), Some(2));
+}
+
 #[test]
 fn a_shorter_pause_and_a_shorter_interval_count_at_once() {
     let quick = Settings {
