@@ -76,7 +76,7 @@ fn options() -> Options {
         .optflag(
             "d",
             "debug",
-            "log every channel, every client and every refused query",
+            "log every channel, every client and every refused query; end at an internal error",
         )
         .optflag(
             "t",

@@ -63,6 +63,9 @@ pub fn check(arguments: &Arguments) -> Result<(), String> {
     if !config.errors.is_empty() {
         return Err("the configuration has errors".into());
     }
+    if let Some(text) = nothing_to_serve(&config, &places) {
+        process::complain(&format!("liveproxyd: {text} (warning)"));
+    }
     // Whoever reads it may have seen enough before its end.
     let _ = io::stdout().write_all(config::show_config(&config).as_bytes());
     Ok(())
@@ -75,6 +78,9 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
     let config = read_config(arguments, &places)?;
     if config.sites.is_empty() && !config.errors.is_empty() {
         return Err("none of the configured sites can be served".into());
+    }
+    if !config.errors.is_empty() {
+        process::complain("liveproxyd: it starts all the same, without what is wrong");
     }
     let (output, report) = match arguments.foreground {
         true => {
@@ -322,8 +328,13 @@ impl Life<'_> {
                 log::info!("a new process was started, to take over");
                 self.successor = Some(successor);
             }
-            Err(text) => log::error!("not restarted: {text}"),
+            Err(text) => self.not_restarted(text),
         }
+    }
+
+    fn not_restarted(&mut self, why: String) {
+        log::error!("not restarted: {why}");
+        self.reactor.note_not_restarted(why);
     }
 
     fn look_after_successor(&mut self, now: Instant) {
@@ -331,7 +342,7 @@ impl Life<'_> {
         if let Some(result) = ended {
             self.successor = None;
             if let Err(text) = result {
-                log::error!("not restarted: the new process has failed: {text}");
+                self.not_restarted(format!("the new process has failed: {text}"));
             }
         }
     }
@@ -385,9 +396,15 @@ fn log_problems(config: &Config, places: &Places) {
     for problem in &config.warnings {
         log::warn!("{problem}");
     }
-    if config.sites.is_empty() && config.refused.is_empty() {
-        log::warn!("no site is configured in {}", places.config);
+    if let Some(text) = nothing_to_serve(config, places) {
+        log::warn!("{text}");
     }
+}
+
+/// That there are no sites is no error, but seldom meant: the file may have another name or place.
+fn nothing_to_serve(config: &Config, places: &Places) -> Option<String> {
+    let is_empty = config.sites.is_empty() && config.refused.is_empty();
+    is_empty.then(|| format!("no site is configured in {}", places.config))
 }
 
 /// Reads the configuration and says on standard error what is wrong with it.

@@ -35,6 +35,8 @@ pub struct DaemonReport {
     pub config_error: String,
     /// When that was.
     pub config_error_since: f64,
+    /// Why nothing came of the last order to restart; empty if that is not so, or not known yet.
+    pub restart_error: String,
     /// Bytes of requests that are being read or wait.
     pub request_memory: usize,
     /// Bytes of responses that are held.

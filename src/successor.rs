@@ -1,6 +1,7 @@
 //! A new process in the place of this one: the same program and options, which
 //! may have been replaced on the disk since, told to take over.
 
+use crate::config::INDENT;
 use crate::sys;
 use std::env;
 use std::ffi::OsString;
@@ -92,8 +93,14 @@ impl Successor {
         // What it has said at its very end.
         self.listen();
         let words = String::from_utf8_lossy(&self.words);
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        Some(Err(format!("{status}: {words}")))
+        // Lines of the configuration are for who starts it, not for the log.
+        let lines = words.lines().filter(|line| !line.starts_with(INDENT));
+        let words = lines.flat_map(str::split_whitespace).collect::<Vec<_>>();
+        Some(Err(match words.is_empty() {
+            // In the foreground it has spoken for itself.
+            true => status.to_string(),
+            false => format!("{status}: {}", words.join(" ")),
+        }))
     }
 
     /// Takes in what it says. Nobody else empties the pipe, and a full one would

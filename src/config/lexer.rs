@@ -79,6 +79,16 @@ impl<'t> Lexer<'t> {
         self.above = levels;
     }
 
+    /// The bracket that is open before this offset, with its line and column, if it stands in a line above.
+    pub fn opened_above(&self, offset: usize) -> Option<(&'static str, usize, usize)> {
+        let mut before = self.open.iter().rev();
+        let (bracket, at) = before.find(|(_, at)| *at < offset)?;
+        let places = Places::of(self.text);
+        let (line, column) = places.line_and_column(self.text, *at);
+        let is_above = line < places.line_and_column(self.text, offset).0;
+        is_above.then_some((*bracket, line, column))
+    }
+
     fn is_inside_brackets(&self) -> bool {
         !self.open.is_empty()
     }

@@ -31,6 +31,8 @@ pub(super) struct Parser<'t, 'v> {
     pub(super) offset: usize,
     /// Number of the file among the texts of `variables`.
     file: usize,
+    /// Where the last of the literals begins that were joined to one, and which token stands behind it.
+    joined: Option<(usize, usize)>,
     pub(super) variables: &'v mut Variables,
 }
 
@@ -41,6 +43,7 @@ impl<'t, 'v> Parser<'t, 'v> {
             token: Token::Newline,
             offset: 0,
             file,
+            joined: None,
             variables,
         }
     }
@@ -224,6 +227,7 @@ impl<'t, 'v> Parser<'t, 'v> {
             let Token::Literal(next) = self.advance()? else {
                 break;
             };
+            self.joined = joined.as_ref().map(|_| (offset, self.offset));
             match (&mut joined, next) {
                 (None, next) => joined = Some(next),
                 (Some(Literal::Text(text)), Literal::Text(next)) => text.push_str(&next),
@@ -269,7 +273,25 @@ impl<'t, 'v> Parser<'t, 'v> {
     fn comma_or(&mut self, close: &str) -> Result<(), Fault> {
         match self.take_op(",")? {
             true => Ok(()),
-            false => Err(self.unexpected(&format!("',' or '{close}'"))),
+            false => Err(self.no_comma(close)),
+        }
+    }
+
+    /// A key that is found where an item should have ended says more than the colon behind it.
+    fn no_comma(&self, close: &str) -> Fault {
+        let wanted = format!("',' or '{close}'");
+        if !self.is_op(":") {
+            return self.unexpected(&wanted);
+        }
+        match (self.joined, self.lexer.opened_above(self.offset)) {
+            // Without the comma the key was taken for the rest of the text before it.
+            (Some((key, end)), _) if end == self.offset && close == "}" => {
+                Fault::unexpected(key, format!("expected {wanted}, found a string"))
+            }
+            (_, Some((bracket, line, column))) => {
+                self.unexpected(&format!("{wanted} for the '{bracket}' of {line}:{column}"))
+            }
+            _ => self.unexpected(&wanted),
         }
     }
 
@@ -279,9 +301,10 @@ impl<'t, 'v> Parser<'t, 'v> {
             return Ok(Value::Dict(Dict::default()));
         }
         let first = self.value()?;
-        match self.is_op(":") {
-            true => self.dict(first).map(Value::Dict),
-            false => self.set(first).map(Value::Set),
+        match self.token {
+            Token::Op(":") => self.dict(first).map(Value::Dict),
+            Token::Op("," | "}") => self.set(first).map(Value::Set),
+            _ => Err(self.unexpected("':', ',' or '}'")),
         }
     }
 

@@ -44,6 +44,7 @@ mod variables;
 pub use conflicts::without_dots;
 pub use names::is_site_name;
 pub use options::from_site_options;
+pub(crate) use problem::INDENT;
 pub use problem::Problem;
 pub use reader::read_variables;
 pub(crate) use settings::SETTINGS;

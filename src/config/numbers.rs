@@ -33,6 +33,12 @@ pub(super) fn read(text: &str, start: usize) -> Result<(Number, usize), Fault> {
                 "complex numbers are not supported; only whole and decimal numbers are read",
             ));
         }
+        Some('.') => {
+            let text = format!(
+                "'{written}.' is not the beginning of a number; an address stands in quotes"
+            );
+            return Err(Fault::plain(start, text));
+        }
         Some(next) if next.is_alphanumeric() || next == '_' => {
             return Err(malformed(start, &format!("{written}{next}")));
         }
@@ -169,7 +175,7 @@ mod tests {
     #[test]
     fn a_number_ends_before_what_is_none() {
         assert_eq!(read("x=12]", 2).unwrap(), (Number::Whole(12), 4));
-        assert_eq!(read("1.5.6", 0).unwrap(), (Number::Float(1.5), 3));
+        assert_eq!(read("1.5 .6", 0).unwrap(), (Number::Float(1.5), 3));
     }
 
     #[test]
@@ -185,6 +191,8 @@ mod tests {
             "1e+",
             "1._5",
             "12ab",
+            "1.5.6",
+            "0x1.5",
             "0777",
             "1j",
             "1.5J",

@@ -31,11 +31,14 @@ pub struct Excerpt {
     pub caret: usize,
 }
 
+/// What begins both lines of an excerpt, and no other line of ours.
+pub(crate) const INDENT: &str = "    ";
+
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "    {}\n    {:caret$}^",
+            "{INDENT}{}\n{INDENT}{:caret$}^",
             self.line,
             "",
             caret = self.caret

@@ -214,6 +214,12 @@ impl Dict {
         Ok(false)
     }
 
+    /// How many keys of another dictionary are not in this one.
+    pub(super) fn count_missing(&self, other: &Dict) -> usize {
+        let keys = other.index.keys();
+        keys.filter(|key| !self.index.contains_key(key)).count()
+    }
+
     /// Sets every key of another dictionary, in its order.
     pub(super) fn update(&mut self, other: Dict) -> Result<(), Fault> {
         for entry in other.entries {

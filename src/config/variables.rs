@@ -119,6 +119,7 @@ impl Variables {
     /// `NAME = value`, `NAME[key] = value`
     pub(super) fn assign(&mut self, path: &Path, value: Node) -> Result<(), Fault> {
         let Some((last, keys)) = path.keys.split_last() else {
+            self.warn_of_dropped(path, &value);
             self.define(&path.name, path.at, value);
             return Ok(());
         };
@@ -138,6 +139,25 @@ impl Variables {
     /// `NAME.update({...})`, `NAME[key].update({...})`
     pub(super) fn update(&mut self, path: &Path, more: Dict) -> Result<(), Fault> {
         dict_of(self.value_at(path, &path.keys)?, path.at)?.update(more)
+    }
+
+    /// That one file takes back what another one has said is Python's way, and seldom meant.
+    fn warn_of_dropped(&mut self, path: &Path, value: &Node) {
+        let (Some(old), Value::Dict(new)) = (self.get(&path.name), &value.value) else {
+            return;
+        };
+        let dropped = match &old.value {
+            Value::Dict(items) if old.at.file != value.at.file => new.count_missing(items),
+            _ => 0,
+        };
+        if dropped > 0 {
+            let text = format!(
+                "'{0}' is assigned anew, without {dropped} of its items; \
+                 {0}.update({{...}}) would keep them",
+                path.name
+            );
+            self.warn(path.at, text);
+        }
     }
 
     fn define(&mut self, name: &str, at: At, node: Node) {
@@ -165,11 +185,16 @@ impl Variables {
             return Err(Fault::plain(path.at.offset, text));
         };
         let mut found = node;
+        let mut words = path.name.clone();
         for key in keys {
+            let item = key.value.in_words();
             found = dict_of(found, key.at)?.find_mut(key)?.ok_or_else(|| {
-                let text = format!("there is no item {} here", key.value.in_words());
+                let text = format!(
+                    "there is no {item} in {words} so far; assign it first: {words}[{item}] = {{...}}"
+                );
                 Fault::plain(key.at.offset, text)
             })?;
+            words = format!("{words}[{item}]");
         }
         Ok(found)
     }

@@ -61,6 +61,11 @@ pub(super) fn status() -> Vec<Column<Report>> {
             "When that was; 0 if nothing was wrong.",
             |all| all.daemon.config_error_since,
         ),
+        text(
+            "restart_error",
+            "Why nothing came of the last order to restart; empty if that is not so, or not known yet.",
+            |all| &all.daemon.restart_error,
+        ),
         int(
             "request_memory",
             "Bytes of requests that are being read or wait.",

@@ -196,24 +196,51 @@ fn pid(door: &Door) -> Result<u64, Failure> {
     table(door, "status", "")?.only()?.count("pid")
 }
 
+/// What has become of a restart.
+enum Restarted {
+    /// A new process serves; `problem`: what is wrong with its configuration, if anything is.
+    By { pid: u64, problem: String },
+    /// The old one goes on, and why.
+    Not(String),
+}
+
+/// Nothing, as long as the old process says nothing of it.
+fn restarted(door: &Door, before: u64) -> Result<Option<Restarted>, Failure> {
+    let status = table(door, "status", "")?;
+    let row = status.only()?;
+    let pid = row.count("pid")?;
+    if pid != before {
+        let problem = row.text("config_error")?;
+        return Ok(Some(Restarted::By { pid, problem }));
+    }
+    let why = row.text("restart_error")?;
+    Ok((!why.is_empty()).then_some(Restarted::Not(why)))
+}
+
 /// Have a new process take over.
 pub fn restart(door: &Door) -> Result<String, Failure> {
     let before = pid(door)?;
     ask::order(door, "RESTART")?;
-    let after = awaited(RESTART_LIMIT, || match pid(door) {
-        Ok(pid) => Ok(Some(pid).filter(|pid| *pid != before)),
+    let outcome = awaited(RESTART_LIMIT, || match restarted(door, before) {
         // The old process may close while it is asked.
         Err(Failure::Failed(_) | Failure::Away(_)) => Ok(None),
-        Err(failure) => Err(failure),
+        outcome => outcome,
     })?;
-    let after = match after {
-        None => Some(pid(door)?).filter(|pid| *pid != before),
-        after => after,
+    let outcome = match outcome {
+        None => restarted(door, before)?,
+        outcome => outcome,
     };
-    match after {
-        Some(after) => Ok(format!(
-            "Process {after} has taken over from process {before}\n"
-        )),
+    match outcome {
+        Some(Restarted::By { pid, problem }) => {
+            let mut text = format!("Process {pid} has taken over from process {before}\n");
+            if !problem.is_empty() {
+                text.push_str(&format!("The configuration is wrong: {problem}\n"));
+            }
+            Ok(text)
+        }
+        Some(Restarted::Not(why)) => {
+            Err(Failure::Failed(format!("process {before} goes on: {why}")))
+        }
         None => Err(Failure::Failed(format!(
             "no other process has taken over from process {before} within {}; see the log",
             span(RESTART_LIMIT.as_secs_f64())

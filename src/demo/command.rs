@@ -12,6 +12,9 @@ use crate::{startup, sys};
 use std::fs;
 use std::path::PathBuf;
 
+/// Why it is not restarted.
+const NO_RESTART: &str = "Not restarted: the demonstration ends with this process";
+
 /// A folder that is there as long as the demonstration.
 struct DemoFolder(PathBuf);
 
@@ -48,6 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     logging::start(output, life::level(arguments, &config));
     startup::make_places(&places)?;
     let mut reactor = startup::build(config, &places, None, note_signals()?)?;
+    reactor.note_configured(Ok(()));
+    reactor.refuse_restarts(NO_RESTART);
     reactor.show()?;
     let [first, second] = sites.map(|(name, _)| places.socket_dir.join(name));
     let (first, second) = (first.display(), second.display());
@@ -60,8 +65,11 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
          OutputFormat: json\\n' | socat - UNIX-CONNECT:{second}\n"
     );
     loop {
-        if let Call::Stop | Call::Reload { terminal: true } = reactor.run(None)? {
-            return Ok(());
+        match reactor.run(None)? {
+            Call::Stop | Call::Reload { terminal: true } => return Ok(()),
+            // There is no file that could have changed.
+            Call::Reload { terminal: false } => reactor.note_configured(Ok(())),
+            Call::MakeRoom | Call::WriteState | Call::Restart | Call::Due | Call::Finished => {}
         }
     }
 }

@@ -90,6 +90,11 @@ impl Reactor {
         }
     }
 
+    /// Notes why nothing came of an order to restart, one line for a person.
+    pub fn note_not_restarted(&mut self, why: String) {
+        self.restart_error = Some(why);
+    }
+
     /// Remembers a change of a site's state.
     pub(super) fn note_change(&mut self, site: SiteId, change: &Change) {
         let Some(entry) = self.sites.get_mut(site) else {

@@ -175,6 +175,8 @@ pub struct Reactor {
     is_loud: bool,
     /// Why it cannot be restarted, if that is so.
     no_restart: Option<&'static str>,
+    /// Why nothing came of the last order to restart, once that is known.
+    restart_error: Option<String>,
     /// Everything is being finished.
     stopping: bool,
 }
@@ -241,6 +243,7 @@ impl Reactor {
             config_error: None,
             is_loud: false,
             no_restart: None,
+            restart_error: None,
             stopping: false,
         })
     }

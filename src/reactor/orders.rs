@@ -138,7 +138,11 @@ impl Reactor {
             Order::Reload => self.call(Call::Reload { terminal: false }),
             Order::Restart => match self.no_restart {
                 Some(why) => return Err(why.into()),
-                None => self.call(Call::Restart),
+                None => {
+                    // Who gave the order waits for what becomes of this one.
+                    self.restart_error = None;
+                    self.call(Call::Restart);
+                }
             },
             Order::Shutdown => self.call(Call::Stop),
             Order::WriteState => self.call(Call::WriteState),

@@ -155,6 +155,32 @@ fn a_restart_is_done_when_another_process_answers() {
 }
 
 #[test]
+fn what_is_wrong_with_the_configuration_is_told_after_a_restart() {
+    let fake = Fake::with_effect(four_sites(), |order, state| {
+        let error = "liveproxy.mk:3:7: site 'xxx', 'channels': not a number";
+        set(state, "status", "", [("config_error", json!(error))]);
+        obedient(order, state)
+    });
+    let out = fake.run(&["restart"]).well();
+    assert_eq!(
+        out,
+        "Process 2000000002 has taken over from process 2000000001\n\
+         The configuration is wrong: liveproxy.mk:3:7: site 'xxx', 'channels': not a number\n"
+    );
+}
+
+#[test]
+fn a_restart_of_which_nothing_comes_is_told_with_its_reason() {
+    let fake = Fake::with_effect(four_sites(), |_, state| {
+        let values = [("restart_error", json!("the new process has failed"))];
+        set(state, "status", "", values);
+        String::new()
+    });
+    fake.run(&["restart"])
+        .failed(1, "process 2000000001 goes on: the new process has failed");
+}
+
+#[test]
 fn a_shutdown_is_done_when_nobody_answers_any_more() {
     let fake = Fake::with_effect(four_sites(), obedient);
     fake.change(|state| state.ends_on = Some("SHUTDOWN"));

@@ -10,7 +10,7 @@ use crate::pair::{BRISK, Pair, rewritten};
 use crate::support::client::kept_and_framed;
 use crate::support::daemon::{Origin, Run};
 use crate::support::{
-    Background, Client, Daemon, FakeSite, Spec, awaited, eventually, site, stretched,
+    Background, Client, Console, Daemon, FakeSite, Spec, awaited, eventually, site, stretched,
 };
 
 /// An address at which nothing has to listen: these sites are never asked.
@@ -148,6 +148,16 @@ fn ends_on_a_signal_and_takes_its_sockets_along() {
 }
 
 #[test]
+fn a_check_that_finds_no_site_says_where_it_has_looked() {
+    let builder = Daemon::builder().file("etc/check_mk/sites.mk", "sites = {}\n");
+    let run = builder.arg("--check-config").run();
+    assert_eq!(run.code(), 0, "{run:?}");
+    for word in ["no site is configured in ", "/etc/check_mk/liveproxyd.d"] {
+        assert!(run.stderr.contains(word), "no {word:?} in {run:?}");
+    }
+}
+
+#[test]
 fn runs_the_good_sites_beside_a_bad_one() {
     let fake = FakeSite::start();
     let text = format!(
@@ -164,8 +174,10 @@ fn runs_the_good_sites_beside_a_bad_one() {
     bare.send("GET hosts\n\n");
     assert!(bare.read_to_end().starts_with(b"502: "));
     let warned = |line: &String| line.contains("ber") && line.contains("channels");
+    let consoled = |line: &String| line.contains("starts all the same");
     eventually("standard error names the bad site", || {
-        daemon.lines_of(Origin::Stderr).iter().any(warned)
+        let lines = daemon.lines_of(Origin::Stderr);
+        lines.iter().any(warned) && lines.iter().any(consoled)
     });
 }
 
@@ -231,6 +243,19 @@ fn demonstrates_itself_and_leaves_nothing_behind() {
         assert_eq!(response.code, 200, "{response:?}");
         assert!(response.text().lines().count() > 1, "{response:?}");
     }
+    // Its folder is the root of the daemon.
+    let root = sockets.iter().find_map(|path| path.ancestors().nth(4));
+    let console = Console::of(root.unwrap());
+    let read = || console.value("GET status\nColumns: last_reload").as_u64();
+    let at_start = read();
+    assert!(at_start > Some(0));
+    // An order that cannot be carried out is refused, and nobody waits for it.
+    let told = console.try_order("RESTART");
+    assert!(told.starts_with("400: Not restarted"), "{told}");
+    eventually("it is read again", || {
+        console.order("RELOAD");
+        read() > at_start
+    });
     let in_place = sockets.iter().all(|path| path.starts_with(place.path()));
     assert!(in_place, "{sockets:?} are not in a directory of its own");
     daemon.signal("INT");

@@ -63,6 +63,9 @@ fn a_new_process_that_fails_is_told_of_and_the_old_one_goes_on() {
     let line = line.unwrap();
     assert!(line.contains("liveproxyd.mk:1:"), "{line}");
     assert!(line.contains("the configuration cannot be read"), "{line}");
+    assert!(!line.contains("sites = ("), "{line}");
+    let told = || console.value("GET status\nColumns: restart_error");
+    assert!(line.ends_with(told().as_str().unwrap()), "{line}");
     assert_eq!(background.expect_pid(), old);
     assert_eq!(console.value("GET status\nColumns: pid"), old);
     let answer = background.client("muc").ask("GET hosts");

@@ -105,6 +105,31 @@ fn the_messages_an_administrator_will_see() {
             "2:23: expected ',' or '}', found a string".to_string(),
         ),
         (
+            "sites = {\n  'a': {'socket': '/a'\n    'b' 'x': 1},\n}",
+            "3:9: expected ',' or '}', found a string".to_string(),
+        ),
+        (
+            "sites = {\n  'a': {'socket': ('h', 1},\n}",
+            "2:26: '}' does not match '(' opened at 2:19".to_string(),
+        ),
+        (
+            "sites = {\n  'a': ('b', {},\n  'c': 1,\n}",
+            "3:6: expected ',' or ')' for the '(' of 2:8, found ':'".to_string(),
+        ),
+        (
+            "sites = {'a' {'channels': 5}}",
+            "1:14: expected ':', ',' or '}', found '{'".to_string(),
+        ),
+        (
+            "sites = {'a' = {'channels': 5}}",
+            "1:14: expected ':', ',' or '}', found '='".to_string(),
+        ),
+        (
+            "sites = {'a': {'socket': (10.1.1.2, 6557)}}",
+            "1:27: '10.1.' is not the beginning of a number; an address stands in quotes"
+                .to_string(),
+        ),
+        (
             "sites = {'a': 1, 'b': (2, 3) ('c', 4)}",
             "1:30: expected ',' or '}', found '('".to_string(),
         ),
@@ -230,7 +255,16 @@ fn unsupported_statements_are_named_with_their_place() {
         ("sites.update({} {})", "1:17", "expected ')'"),
         ("y['a'] = 1", "1:1", "'y' is not defined"),
         ("y.update({})", "1:1", "'y' is not defined"),
-        ("sites['a']['b'] = 1", "1:7", "there is no item 'a' here"),
+        (
+            "sites['a']['b'] = 1",
+            "1:7",
+            "there is no 'a' in sites so far; assign it first: sites['a'] = {...}",
+        ),
+        (
+            "x = {1: {}}; x[1]['b'].update({})",
+            "1:19",
+            "there is no 'b' in x[1] so far; assign it first: x[1]['b'] = {...}",
+        ),
         ("sites[[1]] = 1", "1:7", "a list cannot be the key"),
         ("sites[[1]][2] = 1", "1:7", "a list cannot be the key"),
         (
@@ -277,6 +311,27 @@ fn keys_that_stand_twice_in_a_literal_are_a_warning() {
     );
     let found = variables("x = {'a': 1}; x.update({'a': 2}); x['a'] = 3").unwrap();
     assert_eq!(found.warnings().len(), 0);
+}
+
+#[test]
+fn items_that_an_assignment_of_a_later_file_drops_are_a_warning() {
+    let warnings = |first: &str, second: &str| {
+        let sources = [Source::new("a.mk", first), Source::new("b.mk", second)];
+        super::lines(read_variables(&sources).unwrap().warnings())
+    };
+    let lost = [
+        "b.mk:2:1: 'sites' is assigned anew, without 2 of its items; sites.update({...}) would keep them",
+    ];
+    for first in [
+        "sites = {'a': 1, 'b': 2, 'c': 3}",
+        "sites.update({'a': 1, 'b': 2, 'c': 3})",
+    ] {
+        assert_eq!(warnings(first, "\nsites = {'c': 4}"), lost, "{first}");
+        assert_eq!(warnings(first, "sites.update({'c': 4})"), [""; 0]);
+        assert_eq!(warnings(first, "sites = {'c': 4, 'b': 5, 'a': 6}"), [""; 0]);
+    }
+    assert_eq!(warnings("x = {'a': 1}; x = {}", "y = {}"), [""; 0]);
+    assert_eq!(warnings("x = 1", "x = {}"), [""; 0]);
 }
 
 #[test]
