@@ -141,9 +141,9 @@ fn start<'a>(
     if arguments.foreground && !supervisor.is_there() {
         reactor.refuse_restarts(NO_RESTART);
     }
-    reactor.note_configured(Ok(()));
-    if !problems.is_empty() {
-        reactor.note_configured(Err(problems));
+    match problems.is_empty() {
+        true => reactor.note_configured(Ok(())),
+        false => reactor.note_configured_in_part(problems),
     }
 
     match predecessor {

@@ -35,6 +35,8 @@ pub struct DaemonReport {
     pub config_error: String,
     /// When that was.
     pub config_error_since: f64,
+    /// It is in use all the same, without what is wrong: the daemon has started with it.
+    pub config_in_part: bool,
     /// Why nothing came of the last order to restart; empty if that is not so, or not known yet.
     pub restart_error: String,
     /// Bytes of requests that are being read or wait.

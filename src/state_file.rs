@@ -54,9 +54,14 @@ impl Page<'_> {
             return;
         }
         let since = self.moment(daemon.config_error_since);
-        let used = (self.date)(daemon.configured);
-        let value = format!("{since}, the configuration of {used} stays in use");
-        self.label("Last reload failed", &value);
+        if daemon.config_in_part {
+            let value = format!("{since}, the rest of the configuration is in use");
+            self.label("Started with errors", &value);
+        } else {
+            let used = (self.date)(daemon.configured);
+            let value = format!("{since}, the configuration of {used} stays in use");
+            self.label("Last reload failed", &value);
+        }
         for problem in daemon.config_error.lines() {
             self.label("Configuration error", problem);
         }
@@ -386,6 +391,28 @@ Current state:
     out since 0.3s
 ";
         assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
+    fn what_the_daemon_could_not_start_with_is_told_from_a_failed_reload() {
+        let daemon = DaemonReport {
+            configured: 60.0,
+            config_error: "liveproxy.mk:3:7: not a number".into(),
+            config_error_since: 60.0,
+            config_in_part: true,
+            ..DaemonReport::default()
+        };
+        let report = Report {
+            now: 101.5,
+            daemon,
+            ..Report::default()
+        };
+        let text = render(&report, &date);
+        let want = "
+  Started with errors:     2021-12-01 00:01:00 (0:00:41), the rest of the configuration is in use
+  Configuration error:     liveproxy.mk:3:7: not a number
+";
+        assert!(text.ends_with(want), "{text}");
     }
 
     #[test]

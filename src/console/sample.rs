@@ -19,6 +19,7 @@ pub fn sample() -> (Report, VecDeque<Event>) {
             configured: NOW - 600.0,
             config_error: "liveproxy.mk:3:7: not a number\nliveproxy.mk:9:1: no bracket".into(),
             config_error_since: NOW - 60.0,
+            config_in_part: false,
             restart_error: String::new(),
             request_memory: 120,
             response_memory: 4_096,

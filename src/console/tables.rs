@@ -61,6 +61,11 @@ pub(super) fn status() -> Vec<Column<Report>> {
             "When that was; 0 if nothing was wrong.",
             |all| all.daemon.config_error_since,
         ),
+        int(
+            "config_in_part",
+            "1 if the daemon started with it all the same, without what is wrong; 0 otherwise.",
+            |all| u64::from(all.daemon.config_in_part),
+        ),
         text(
             "restart_error",
             "Why nothing came of the last order to restart; empty if that is not so, or not known yet.",

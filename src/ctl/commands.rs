@@ -184,7 +184,7 @@ pub const COMMANDS: &[Declared] = &[
             let (site, reason) = matches.free.split_first().ok_or("which site?")?;
             let reason = reason.join(" ");
             if reason.trim().is_empty() {
-                return Err("disable needs a reason: it is shown to whoever asks the site".into());
+                return Err("a reason is needed: it is shown to whoever asks the site".into());
             }
             if reason.chars().any(char::is_control) {
                 return Err("the reason must be one line".into());

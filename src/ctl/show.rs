@@ -78,7 +78,10 @@ pub fn status(door: &Door, sheet: Sheet, json: bool) -> Result<String, Failure> 
             let read = moment(row.number("last_reload")?);
             let text = format!("wrong since {since}: {error}");
             let text = sheet.paint.tone(&text, Tone::Bad);
-            format!("Configuration: {text}; that of {read} is in force")
+            match row.count("config_in_part")? {
+                0 => format!("Configuration: {text}; that of {read} is in force"),
+                _ => format!("Configuration: {text}; the rest of it is in force"),
+            }
         }
     });
     lines.push(format!("Sites: {}", states(&sites, sheet.paint)?));

@@ -84,10 +84,19 @@ impl Reactor {
     /// Notes how the configuration was taken in; an error is one line for a person.
     pub fn note_configured(&mut self, result: Result<(), String>) {
         let now = sys::since_epoch().as_secs_f64();
+        self.config_in_part = false;
         match result {
             Ok(()) => (self.configured, self.config_error) = (now, None),
             Err(text) => (self.tried, self.config_error) = (now, Some(text)),
         }
+    }
+
+    /// Notes that the daemon starts with a configuration of which something is wrong.
+    pub fn note_configured_in_part(&mut self, problems: String) {
+        self.note_configured(Ok(()));
+        self.tried = self.configured;
+        self.config_error = Some(problems);
+        self.config_in_part = true;
     }
 
     /// Notes why nothing came of an order to restart, one line for a person.

@@ -171,6 +171,8 @@ pub struct Reactor {
     /// When it was last found to be wrong, and how, unless that is over.
     tried: f64,
     config_error: Option<String>,
+    /// It is in use all the same, without what is wrong.
+    config_in_part: bool,
     /// An error of our own ends the process.
     is_loud: bool,
     /// Why it cannot be restarted, if that is so.
@@ -241,6 +243,7 @@ impl Reactor {
             configured: 0.0,
             tried: 0.0,
             config_error: None,
+            config_in_part: false,
             is_loud: false,
             no_restart: None,
             restart_error: None,

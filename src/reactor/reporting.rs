@@ -52,6 +52,7 @@ impl Reactor {
                 configured: self.configured,
                 config_error: self.config_error.clone().unwrap_or_default(),
                 config_error_since: self.config_error.as_ref().map_or(0.0, |_| self.tried),
+                config_in_part: self.config_in_part,
                 restart_error: self.restart_error.clone().unwrap_or_default(),
                 request_memory: self.requests.taken(),
                 response_memory: self.responses.taken(),

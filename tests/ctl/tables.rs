@@ -31,6 +31,7 @@ pub fn status() -> Row {
         ("last_reload", json!(NOW - 600)),
         ("config_error", json!("")),
         ("config_error_since", json!(0)),
+        ("config_in_part", json!(0)),
         ("restart_error", json!("")),
         ("request_memory", json!(120)),
         ("response_memory", json!(1_572_864)),

@@ -288,4 +288,8 @@ fn the_daemon_sums_up_its_sites() {
     // The wrong site is an error of the configuration, which stands there.
     let error = console.value("GET status\nColumns: config_error");
     assert!(error.as_str().unwrap().contains("wrong"), "{error}");
+    let in_part = || console.value("GET status\nColumns: config_in_part");
+    assert_eq!(in_part(), 1);
+    console.order("RELOAD");
+    eventually("the reload has failed", || in_part() == 0);
 }

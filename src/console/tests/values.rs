@@ -105,6 +105,7 @@ fn the_columns_of_status_give_what_they_name() {
             configured: 304.0,
             config_error: "error".into(),
             config_error_since: 305.0,
+            config_in_part: true,
             restart_error: "no".into(),
             request_memory: 306,
             response_memory: 307,
@@ -121,7 +122,7 @@ fn the_columns_of_status_give_what_they_name() {
     let version = env!("CARGO_PKG_VERSION");
     let before = format!(
         "program_start 303\nprogram_version liveproxyd {version}\nlivestatus_version {version}\n\
-        pid 302\nnow 301\nlast_reload 304\nconfig_error error\nconfig_error_since 305\nrestart_error no\n\
+        pid 302\nnow 301\nlast_reload 304\nconfig_error error\nconfig_error_since 305\nconfig_in_part 1\nrestart_error no\n\
         request_memory 306\nresponse_memory 307\nresponse_memory_limit 308\nanswer_memory 309\nsites 21\n\
         sites_starting 1\nsites_ready 2\nsites_busy 3\nsites_dead 4\nsites_disabled 5\n\
         sites_refused 6\nchannels 0\nchannels_busy {}\nclients 0\nwaiting {}\nslow_readers {}\n\
