@@ -108,6 +108,15 @@ fn the_messages_an_administrator_will_see() {
             "sites = {\n  'a': {'socket': '/a'\n    'b' 'x': 1},\n}",
             "3:9: expected ',' or '}', found a string".to_string(),
         ),
+        // Only where a key can stand, and only what stands before the colon.
+        (
+            "sites = {'a': ('/a' 'b': 1)}",
+            "1:24: expected ',' or ')', found ':'".to_string(),
+        ),
+        (
+            "sites = {'a': '/a' 'b', 'c': 1 : 2}",
+            "1:32: expected ',' or '}', found ':'".to_string(),
+        ),
         (
             "sites = {\n  'a': {'socket': ('h', 1},\n}",
             "2:26: '}' does not match '(' opened at 2:19".to_string(),
