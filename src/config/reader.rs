@@ -8,6 +8,7 @@ use super::source::{Source, decode};
 use super::strings::Literal;
 use super::value::Value;
 use super::variables::{Path, Variables};
+use std::sync::Arc;
 
 /// What can stand where a statement is wanted, for messages.
 const STATEMENTS: &str =
@@ -17,8 +18,8 @@ const STATEMENTS: &str =
 pub fn read_variables(sources: &[Source]) -> Result<Variables, Problem> {
     let mut variables = Variables::new();
     for source in sources {
-        let text = decode(source)?;
-        let file = variables.add_text(text.clone());
+        let text = Arc::new(decode(source)?);
+        let file = variables.add_text(Arc::clone(&text));
         let mut parser = Parser::new(&text.text, file, &mut variables);
         let outcome = parser.file();
         if let Err(fault) = outcome {

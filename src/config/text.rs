@@ -19,7 +19,7 @@ const EXCERPT_BEFORE: usize = 60;
 const BLOCK: usize = 4096;
 
 /// A file's text, decoded, with every line end a single newline.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Text {
     pub path: Arc<Path>,
     pub text: String,
@@ -68,7 +68,7 @@ impl Text {
 }
 
 /// What is counted once of a text.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Places {
     /// Offsets of the beginnings of lines.
     lines: Vec<usize>,

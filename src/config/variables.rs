@@ -5,6 +5,7 @@ use super::problem::{Fault, Problem};
 use super::text::Text;
 use super::value::{At, Dict, Node, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Most values in all files together. A site takes about 25, so this is far beyond any installation. The files
 /// themselves may be 64 MiB, and a value of two bytes takes a hundred in memory.
@@ -31,7 +32,7 @@ pub struct Variable {
 /// All names of the files read so far.
 #[derive(Debug)]
 pub struct Variables {
-    texts: Vec<Text>,
+    texts: Vec<Arc<Text>>,
     all: Vec<Variable>,
     index: HashMap<String, usize>,
     values: usize,
@@ -92,7 +93,7 @@ impl Variables {
     }
 
     /// Registers a file's text, so that places in it can be named; returns its number.
-    pub(super) fn add_text(&mut self, text: Text) -> usize {
+    pub(super) fn add_text(&mut self, text: Arc<Text>) -> usize {
         self.texts.push(text);
         self.texts.len() - 1
     }

@@ -70,10 +70,7 @@ pub fn table(door: &Door, name: &'static str, headers: &str) -> Result<Table, Fa
 
 /// Reads the 16 bytes before an answer: its status and length. Text that
 /// stands there instead is the error that is returned.
-pub fn header(
-    stream: &mut impl Read,
-    patience: std::time::Duration,
-) -> Result<(u16, u64), Failure> {
+pub fn header(stream: &mut impl Read, patience: Duration) -> Result<(u16, u64), Failure> {
     let mut header = Vec::new();
     let mut start = stream.take(HEADER as u64);
     start
@@ -89,10 +86,10 @@ pub fn header(
     let mut rest = Vec::new();
     let _ = stream.take(MOST_TEXT).read_to_end(&mut rest);
     header.extend(rest);
-    Err(Failure::Failed(match header.as_slice() {
-        [] => "liveproxyd closed the connection without an answer".into(),
-        text => words::line(&String::from_utf8_lossy(text)),
-    }))
+    Err(match header.as_slice() {
+        [] => Failure::Failed("liveproxyd closed the connection without an answer".into()),
+        text => told(text),
+    })
 }
 
 /// Gives an order. There is no answer on the wire: what the daemon says before
@@ -100,19 +97,11 @@ pub fn header(
 pub fn order(door: &Door, order: &str) -> Result<(), Failure> {
     let now = sys::since_epoch().as_secs();
     let line = format!("COMMAND [{now}] {order}\n\n");
-    let text = said_to_command(door.connect()?, &line, PATIENCE)?;
-    match text.as_slice() {
-        [] => Ok(()),
-        text => Err(Failure::Failed(words::line(&String::from_utf8_lossy(text)))),
-    }
+    command(door.connect()?, &line, PATIENCE)
 }
 
-/// Sends a command and returns what is said before the end: nothing, if it was taken.
-pub fn said_to_command(
-    mut stream: UnixStream,
-    command: &str,
-    patience: Duration,
-) -> Result<Vec<u8>, Failure> {
+/// Sends a command. What is said before the end is the error that is returned.
+pub fn command(mut stream: UnixStream, command: &str, patience: Duration) -> Result<(), Failure> {
     let failed = |error| broken(&error, patience);
     stream.write_all(command.as_bytes()).map_err(failed)?;
     // Whoever is gone already has closed it too.
@@ -122,7 +111,15 @@ pub fn said_to_command(
         .take(MOST_TEXT)
         .read_to_end(&mut text)
         .map_err(failed)?;
-    Ok(text)
+    match text.as_slice() {
+        [] => Ok(()),
+        text => Err(told(text)),
+    }
+}
+
+/// The error that the other side tells of in words.
+pub fn told(text: &[u8]) -> Failure {
+    Failure::Failed(words::line(&String::from_utf8_lossy(text)))
 }
 
 impl Table {

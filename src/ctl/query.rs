@@ -1,8 +1,8 @@
 //! A question to a site, over its own socket: what any client would get.
 
-use super::ask::{MOST_TEXT, OK, header, said_to_command};
+use super::ask::{MOST_TEXT, OK, command, header, told};
 use super::connect::{Door, broken};
-use super::{Failure, print, words};
+use super::{Failure, print};
 use crate::sys;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::time::Duration;
@@ -28,11 +28,7 @@ pub fn query(
     let (request, is_command) = request(&lines, format.as_deref())?;
     let mut stream = door.connect_site(site, PATIENCE)?;
     if is_command {
-        let text = said_to_command(stream, &request, PATIENCE)?;
-        return match text.as_slice() {
-            [] => Ok(()),
-            text => Err(error(text)),
-        };
+        return command(stream, &request, PATIENCE);
     }
     let failed = |error| broken(&error, PATIENCE);
     stream.write_all(request.as_bytes()).map_err(failed)?;
@@ -45,7 +41,7 @@ pub fn query(
             .map_err(failed)?;
         return Err(match text.is_empty() {
             true => Failure::Failed(format!("the site answered {code}")),
-            false => error(&text),
+            false => told(&text),
         });
     }
     let mut body = stream.take(length);
@@ -59,10 +55,6 @@ pub fn query(
         ))),
         Ok(()) => print(""),
     }
-}
-
-fn error(text: &[u8]) -> Failure {
-    Failure::Failed(words::line(&String::from_utf8_lossy(text)))
 }
 
 fn input() -> Result<String, Failure> {

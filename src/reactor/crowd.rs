@@ -196,8 +196,7 @@ impl Reactor {
 mod tests {
     use super::*;
     use crate::ids::QueryId;
-    use crate::stream::Socket;
-    use crate::stream::Stream;
+    use crate::stream::{Socket, Stream};
     use mio::Token;
     use mio::net::UnixStream;
 

@@ -13,6 +13,16 @@ use std::time::Instant;
 /// So many changes of state are remembered.
 const MOST_EVENTS: usize = 1000;
 
+/// What is wrong with the configuration that was read last.
+#[derive(Debug)]
+pub(super) struct ConfigFault {
+    pub(super) text: String,
+    /// When it was read, in seconds since 1970.
+    pub(super) since: f64,
+    /// It is in use all the same, without what is wrong.
+    pub(super) in_part: bool,
+}
+
 /// What a site says of itself in the answer to a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Greeting {
@@ -84,19 +94,27 @@ impl Reactor {
     /// Notes how the configuration was taken in; an error is one line for a person.
     pub fn note_configured(&mut self, result: Result<(), String>) {
         let now = sys::since_epoch().as_secs_f64();
-        self.config_in_part = false;
-        match result {
-            Ok(()) => (self.configured, self.config_error) = (now, None),
-            Err(text) => (self.tried, self.config_error) = (now, Some(text)),
-        }
+        self.config_fault = match result {
+            Ok(()) => {
+                self.configured = now;
+                None
+            }
+            Err(text) => Some(ConfigFault {
+                text,
+                since: now,
+                in_part: false,
+            }),
+        };
     }
 
     /// Notes that the daemon starts with a configuration of which something is wrong.
     pub fn note_configured_in_part(&mut self, problems: String) {
         self.note_configured(Ok(()));
-        self.tried = self.configured;
-        self.config_error = Some(problems);
-        self.config_in_part = true;
+        self.config_fault = Some(ConfigFault {
+            text: problems,
+            since: self.configured,
+            in_part: true,
+        });
     }
 
     /// Notes why nothing came of an order to restart, one line for a person.

@@ -168,11 +168,8 @@ pub struct Reactor {
     started: Instant,
     /// When the configuration was last taken in, in seconds since 1970.
     configured: f64,
-    /// When it was last found to be wrong, and how, unless that is over.
-    tried: f64,
-    config_error: Option<String>,
-    /// It is in use all the same, without what is wrong.
-    config_in_part: bool,
+    /// What is wrong with the one that was read last.
+    config_fault: Option<history::ConfigFault>,
     /// An error of our own ends the process.
     is_loud: bool,
     /// Why it cannot be restarted, if that is so.
@@ -241,9 +238,7 @@ impl Reactor {
             standstill: Standstill::default(),
             started: Instant::now(),
             configured: 0.0,
-            tried: 0.0,
-            config_error: None,
-            config_in_part: false,
+            config_fault: None,
             is_loud: false,
             no_restart: None,
             restart_error: None,

@@ -44,15 +44,16 @@ impl Reactor {
             .map(|(_, client)| self.report_client(client, clock))
             .collect();
         clients.sort_by_key(|client| client.number);
+        let fault = self.config_fault.as_ref();
         Report {
             now: clock.time,
             daemon: DaemonReport {
                 pid: std::process::id(),
                 started: clock.at(self.started),
                 configured: self.configured,
-                config_error: self.config_error.clone().unwrap_or_default(),
-                config_error_since: self.config_error.as_ref().map_or(0.0, |_| self.tried),
-                config_in_part: self.config_in_part,
+                config_error: fault.map_or_else(String::new, |fault| fault.text.clone()),
+                config_error_since: fault.map_or(0.0, |fault| fault.since),
+                config_in_part: fault.is_some_and(|fault| fault.in_part),
                 restart_error: self.restart_error.clone().unwrap_or_default(),
                 request_memory: self.requests.taken(),
                 response_memory: self.responses.taken(),
